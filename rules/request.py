@@ -1,0 +1,44 @@
+"""What is sensed, and what a rule asks for because of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensed:
+    """One thing a source saw.
+
+    `subject` is what a person calls it (a path, a URI, a run id) and is always printable text. `key` is the
+    default run_key and changes with the thing's version. `context` is what templates see. `mark`, where a source
+    uses one, is a 63-bit fingerprint of this version of the thing: it is remembered in the same transaction as
+    what was decided, and handed back to the source at its next start.
+    """
+
+    subject: str
+    key: str
+    at: datetime
+    context: Mapping[str, Any]
+    mark: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A wish that a job run once for `run_key` (without one: always). Shapes and names are Dagster's."""
+
+    run_key: str | None = None
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    job_name: str | None = None
+    partition_key: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SkipReason:
+    """Why something sensed asks for nothing."""
+
+    skip_message: str

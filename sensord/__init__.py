@@ -1,0 +1,1 @@
+"""sensord senses, decides, runs and tells."""

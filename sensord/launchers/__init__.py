@@ -1,0 +1,76 @@
+"""A launcher starts a run somewhere and follows it to its end. One file each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from rules.quality import CheckResult
+
+Ending = Literal["succeeded", "failed", "cancelled", "lost"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One attempt of a run, as a launcher needs it. `token` names this attempt and no other, for ever."""
+
+    id: str
+    job: str
+    attempt: int
+    run_key: str | None
+    run_config: Mapping[str, Any]
+    tags: Mapping[str, str]
+    sensor: str | None
+    partition_key: str | None
+    requested_at: datetime
+
+    @property
+    def token(self) -> str:
+        return f"{self.id}.{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How an attempt ended. Unknown is `lost`, never `succeeded`. `error` is one line for a person."""
+
+    status: Ending
+    ended_at: datetime
+    started_at: datetime | None = None
+    error: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    quality: Sequence[CheckResult] = ()
+
+
+Started = Callable[[datetime], None]
+
+
+class Launcher(Protocol):
+    """Starts attempts, and finds them again after a restart."""
+
+    async def launch(self, run: Run, started: Started) -> Outcome:
+        """Start this attempt and return when it ended. Called at most once per token by a living daemon.
+
+        `started` is called once, with the time, when the job's process (or its like) exists. A launch that
+        cannot be made is an outcome `failed` with the reason, not an exception. Cancelling this call (daemon
+        stopping) leaves the attempt running.
+        """
+        ...
+
+    async def adopt(self, run: Run, started: Started) -> Outcome | None:
+        """After a restart: follow an attempt that may have been started. None: it never was, so it may be."""
+        ...
+
+    async def cancel(self, run: Run) -> None:
+        """Ask a started attempt to end; its `launch` or `adopt` then returns `cancelled`."""
+        ...
+
+    async def forget(self, run: Run) -> None:
+        """The outcome is committed: whatever was kept to prove it may go."""
+        ...
+
+    def log(self, run_id: str, attempt: int, requested_at: datetime) -> Path | None:
+        """The file that holds the attempt's output, where there is one."""
+        ...
