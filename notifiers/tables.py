@@ -1,0 +1,135 @@
+"""The notifiers' tables. Times are whole microseconds since 1970 UTC; JSON is text."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+# SQLite gives a rowid only to a column that is exactly INTEGER; PostgreSQL needs 64 bits.
+Sequence64 = BigInteger().with_variant(Integer, "sqlite")
+
+
+class EventRow(SQLModel, table=True):
+    """The event log: the embedded bus. `seq` is the order in which events became true."""
+
+    __tablename__ = "events"
+    __table_args__ = (
+        Index("events_by_topic", "topic", "seq"),
+        Index("events_by_also", "also", "seq"),
+        Index("events_by_run", "run", "seq"),
+        Index("events_by_time", "time"),
+        # Without it SQLite gives a pruned row's number again, and readers would pass over the new event.
+        {"sqlite_autoincrement": True},
+    )
+
+    seq: int | None = Field(default=None, sa_column=Column(Sequence64, primary_key=True, autoincrement=True))
+    id: str = Field(unique=True)
+    type: str
+    topic: str
+    also: str | None = None
+    source: str
+    subject: str | None = Field(default=None, index=True)
+    severity: int
+    message: str = Field(sa_type=Text)
+    run: str | None = None
+    job: str | None = None
+    sensor: str | None = None
+    time: int = Field(sa_type=BigInteger)
+    data: str = Field(sa_type=Text)
+
+
+class SubscriptionRow(SQLModel, table=True):
+    """Who wants what. `origin` is `config` or `user`; `since_seq` is the event after which it holds."""
+
+    __tablename__ = "subscriptions"
+
+    id: str = Field(primary_key=True)
+    topic: str
+    destination: str
+    where: str = Field(default="{}", sa_type=Text)
+    origin: str
+    created_at: int = Field(sa_type=BigInteger)
+    since_seq: int = Field(default=0, sa_type=BigInteger)
+    ended_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """One event on its way to one destination.
+
+    `status`: pending, sending; then for ever delivered, suppressed, uncertain or dead. `attempts` counts what
+    was tried and is committed before each try. `doubtful` counts answers that were lost. `parts` is how many
+    parts the message has, `receipts` a JSON list of those of the parts that arrived.
+    """
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        UniqueConstraint("event", "subscription"),
+        Index("deliveries_by_status", "status", "destination"),
+        Index("deliveries_by_end", "ended_at"),
+    )
+
+    id: str = Field(primary_key=True)
+    event: str
+    event_seq: int = Field(sa_type=BigInteger)
+    subscription: str
+    destination: str = Field(index=True)
+    status: str
+    severity: int
+    attempts: int = 0
+    doubtful: int = 0
+    parts: int | None = None
+    receipts: str = Field(default="[]", sa_type=Text)
+    next_attempt_at: int | None = Field(default=None, sa_type=BigInteger)
+    error: str | None = Field(default=None, sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+    ended_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class DestinationRow(SQLModel, table=True):
+    """What is known of a destination that is not plainly well: paused, or moved."""
+
+    __tablename__ = "destinations"
+
+    destination: str = Field(primary_key=True)
+    state: str = "active"
+    reason: str | None = Field(default=None, sa_type=Text)
+    since: int = Field(sa_type=BigInteger)
+    moved_to: str | None = None
+
+
+class InboxRow(SQLModel, table=True):
+    """Messages of the `inbox:` destination, as the web page and `sensord inbox` show them."""
+
+    __tablename__ = "inbox"
+
+    id: str = Field(primary_key=True)
+    target: str = ""
+    at: int = Field(sa_type=BigInteger, index=True)
+    severity: int
+    title: str = Field(sa_type=Text)
+    text: str = Field(sa_type=Text)
+    message: str = Field(sa_type=Text)
+
+
+class BusCursorRow(SQLModel, table=True):
+    """How far a reader of the event log has come, moved in the transaction of what it covers."""
+
+    __tablename__ = "bus_cursors"
+
+    name: str = Field(primary_key=True)
+    seq: int = Field(sa_type=BigInteger)
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The Core table behind a model: hot paths use Core statements in batches."""
+    return cast("Table", model.__table__)  # type: ignore[attr-defined]
+
+
+events = table(EventRow)
+subscriptions = table(SubscriptionRow)
+deliveries = table(DeliveryRow)
+destinations = table(DestinationRow)
+inbox = table(InboxRow)
+bus_cursors = table(BusCursorRow)

