@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import anyio
 import structlog
@@ -67,12 +67,12 @@ class LedgerDatabase:
 
     async def write(self, op: Op[T, R], item: T) -> R:
         """Run `op` for this item; durable on return."""
-        results = await self._hand_over(op, [item])
-        return cast("R", results[0])
+        results = await self.submit(op, [item])
+        return results[0]
 
     async def write_many(self, op: Op[T, R], items: Sequence[T]) -> Sequence[R]:
         """Run `op` for these items in one transaction; durable on return."""
-        return await self._hand_over(op, items) if items else []
+        return await self.submit(op, items) if items else []
 
     async def read(self, query: Callable[[Connection], R]) -> R:
         """Run a query on a reading connection, in a thread."""
@@ -82,8 +82,9 @@ class LedgerDatabase:
         with self.engine.connect() as conn:
             return query(conn)
 
-    def _hand_over(self, op: Op[T, R], items: Sequence[T]) -> asyncio.Future[Sequence[Any]]:
-        future: asyncio.Future[Sequence[Any]] = self._loop.create_future()
+    def submit(self, op: Op[T, R], items: Sequence[T]) -> asyncio.Future[Sequence[R]]:
+        """Hand items over without waiting; what is submitted first is committed first, or with what follows."""
+        future: asyncio.Future[Sequence[R]] = self._loop.create_future()
         with self._wake:
             if self._closing:
                 raise RuntimeError("the database is closed")

@@ -31,11 +31,15 @@ class NewRun:
     priority: int
     requested_at: int
     event: Event
+    claims: bool = True  # False for a run that repeats one whose key it bears without taking it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tick:
-    """One sensed thing and what the rule made of it: runs, or the reason for none (`skipped`, `error`)."""
+    """One sensed thing and what the rule made of it: runs, or the reason for none (`skipped`, `error`).
+
+    A tick whose outcome is `cursor` moves the cursor and leaves no record of its own.
+    """
 
     sensor: str
     subject: str
@@ -57,8 +61,8 @@ def _insert(conn: Connection, table: Any) -> Any:
 
 def claim_keys(conn: Connection, wishes: Sequence[NewRun]) -> Held:
     """Give each run_key to the first that asked for it, in this batch or ever; say who holds which."""
-    keyed = [wish for wish in wishes if wish.run_key is not None]
-    held = {wish.id: wish.id for wish in wishes if wish.run_key is None}
+    keyed = [wish for wish in wishes if wish.claims and wish.run_key is not None]
+    held = {wish.id: wish.id for wish in wishes}
     if not keyed:
         return held
     first: dict[tuple[str, str, str], NewRun] = {}
@@ -124,7 +128,8 @@ def commit_ticks(conn: Connection, batch: Sequence[Tick]) -> list[Held]:
     wishes = [wish for tick in batch for wish in tick.runs]
     held = claim_keys(conn, wishes)
     add_runs(conn, [wish for wish in wishes if held[wish.id] == wish.id])
-    conn.execute(ticks.insert(), [row for tick in batch for row in _tick_rows(tick, held)])
+    if found := [row for tick in batch for row in _tick_rows(tick, held)]:
+        conn.execute(ticks.insert(), found)
     marks = [{"sensor": tick.sensor, "mark": tick.mark} for tick in batch if tick.mark is not None]
     if marks:
         conn.execute(_insert(conn, seen).on_conflict_do_nothing(), marks)
@@ -137,6 +142,8 @@ def commit_ticks(conn: Connection, batch: Sequence[Tick]) -> list[Held]:
 
 
 def _tick_rows(tick: Tick, held: Held) -> list[dict[str, Any]]:
+    if tick.outcome == "cursor":
+        return []
     shared = {"sensor": tick.sensor, "subject": tick.subject, "at": tick.at}
     if not tick.runs:
         return [

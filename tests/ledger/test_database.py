@@ -76,7 +76,7 @@ async def test_a_second_owner_is_refused(database_url: str) -> None:
 
 async def test_what_was_handed_over_is_committed_on_the_way_out(database_url: str) -> None:
     async with open_database(database_url) as database:
-        database._hand_over(add_sensors, ["late"])
+        database.submit(add_sensors, ["late"])
     async with open_database(database_url) as database:
         assert [row["name"] for row in rows(database, "SELECT name FROM sensors")] == ["late"]
 

@@ -23,19 +23,22 @@ def upgrade() -> None:
         sa.Column("event", sa.String(), nullable=False),
         sa.Column("event_seq", sa.BigInteger(), nullable=False),
         sa.Column("subscription", sa.String(), nullable=False),
+        sa.Column("replay", sa.Integer(), nullable=False),
         sa.Column("destination", sa.String(), nullable=False),
         sa.Column("status", sa.String(), nullable=False),
         sa.Column("severity", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("doubtful", sa.Integer(), nullable=False),
+        sa.Column("doubts", sa.Text(), nullable=False),
         sa.Column("parts", sa.Integer(), nullable=True),
         sa.Column("receipts", sa.Text(), nullable=False),
         sa.Column("next_attempt_at", sa.BigInteger(), nullable=True),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("event", "subscription"),
+        sa.UniqueConstraint("event", "subscription", "replay"),
     )
     op.create_index("deliveries_by_end", "deliveries", ["ended_at"], unique=False)
     op.create_index("deliveries_by_status", "deliveries", ["status", "destination"], unique=False)

@@ -1,0 +1,131 @@
+"""The events that runs, checks and sensors publish: their types, topics, severities and words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from notifiers.clock import Clock
+from rules.event import Event, Severity, rfc3339
+from rules.quality import SEVERITIES, CheckResult
+
+SEVERITY = {
+    "queued": Severity.debug,
+    "started": Severity.debug,
+    "retrying": Severity.warning,
+    "succeeded": Severity.info,
+    "failed": Severity.error,
+    "cancelled": Severity.warning,
+    "lost": Severity.critical,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The topics on which a job's events are published as well."""
+
+    success: str | None = None
+    failure: str | None = None
+    quality: str | None = None
+
+    def topic(self, what: str) -> str | None:
+        """The hook for a run's event, where there is one: lost is a failure too."""
+        if what == "succeeded":
+            return self.success
+        return self.failure if what in {"failed", "lost"} else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """The run that events are about."""
+
+    run: str
+    job: str
+    sensor: str | None
+    run_key: str | None
+    subject: str | None
+    requested_at: datetime
+    tags: Mapping[str, str] = field(default_factory=dict)
+    partition_key: str | None = None
+
+
+def run_event(
+    clock: Clock, about: About, what: str, *, hooks: Hooks, attempt: int = 1, message: str = "", **data: Any
+) -> Event:
+    """The event that a run was `queued`, `started`, `retrying`, or ended as one of the terminal statuses."""
+    body = {
+        "job": about.job,
+        "run": about.run,
+        "sensor": about.sensor,
+        "run_key": about.run_key,
+        "subject": about.subject,
+        "partition_key": about.partition_key,
+        "attempt": attempt,
+        "status": what,
+        "tags": dict(about.tags),
+        "requested_at": rfc3339(about.requested_at),
+        **data,
+    }
+    return Event(
+        id=clock.new_id(),
+        type=f"run.{what}",
+        topic=f"runs.{about.job}.{what}",
+        also=hooks.topic(what),
+        time=clock.now(),
+        severity=SEVERITY[what],
+        message=message or f"{about.job} {what}",
+        subject=about.subject,
+        run=about.run,
+        job=about.job,
+        sensor=about.sensor,
+        data={key: value for key, value in body.items() if value is not None},
+    )
+
+
+def quality_event(clock: Clock, about: About, result: CheckResult, *, hooks: Hooks) -> Event:
+    """The event that a check passed or failed; a failed one goes to the job's quality hook as well."""
+    what = "passed" if result.passed else "failed"
+    subject = result.subject or about.subject
+    detail = f": {result.detail}" if result.detail else ""
+    return Event(
+        id=clock.new_id(),
+        type=f"quality.{what}",
+        topic=f"quality.{about.job}.{what}",
+        also=None if result.passed else hooks.quality,
+        time=clock.now(),
+        severity=Severity.info if result.passed else SEVERITIES[result.severity],
+        message=f"{about.job}: check {result.check} {what}{detail}",
+        subject=subject,
+        run=about.run,
+        job=about.job,
+        sensor=about.sensor,
+        data={
+            "job": about.job,
+            "run": about.run,
+            "run_key": about.run_key,
+            "subject": subject,
+            "check": result.check,
+            "passed": result.passed,
+            "severity": result.severity,
+            "detail": result.detail,
+            "metrics": dict(result.metrics),
+            "sample": [dict(row) for row in result.sample],
+            "tags": dict(about.tags),
+        },
+    )
+
+
+def sensor_event(clock: Clock, sensor: str, what: str, message: str) -> Event:
+    """The event that a sensor `failed`, `recovered` or is `overdue`."""
+    return Event(
+        id=clock.new_id(),
+        type=f"sensor.{what}",
+        topic=f"sensors.{sensor}.{what}",
+        time=clock.now(),
+        severity=Severity.info if what == "recovered" else Severity.error,
+        message=f"{sensor}: {message}",
+        sensor=sensor,
+        data={"sensor": sensor, "reason": message},
+    )

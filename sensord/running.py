@@ -1,0 +1,310 @@
+"""Claimed run → launcher → outcome → events, in one transaction with the terminal state."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from heapq import heappop, heappush
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+
+from notifiers.clock import Clock, from_us, to_us
+from rules.event import Event, rfc3339
+from rules.pacing import backoff
+from sensord.launchers import LaunchDelayed, Launcher, Outcome
+from sensord.ledger.database import LedgerDatabase
+from sensord.ledger.outcomes import Step, commit_steps, request_cancel
+from sensord.ledger.requests import NewRun, dump
+from sensord.queueing import RunQueue
+from sensord.run_events import Hooks, quality_event, run_event
+from sensord.work import Work, open_runs, work_of, work_of_row
+
+log = structlog.get_logger(__name__)
+
+_DELAY = timedelta(seconds=2)  # Until a launch that could not be made (a full disk) is tried again.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What running needs to know of a job."""
+
+    launcher: Launcher
+    hooks: Hooks = field(default_factory=Hooks)
+    attempts: int = 1
+    backoff: float = 10.0
+    max_backoff: float = 600.0
+    concurrency: int | None = None
+    check_config: Callable[[Any], str | None] = lambda _config: None
+
+
+class Running:
+    """Runs everything that is claimed, within the limits, and records what became of it."""
+
+    def __init__(
+        self,
+        jobs: Mapping[str, Job],
+        *,
+        concurrency: int,
+        database: LedgerDatabase,
+        clock: Clock,
+        published: Callable[[], None],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.queue = RunQueue(concurrency, {name: job.concurrency for name, job in jobs.items()})
+        self._jobs = jobs
+        self._database = database
+        self._clock = clock
+        self._published = published
+        self._jitter = jitter
+        self._work: dict[str, Work] = {}
+        self._later: list[tuple[datetime, str]] = []
+        self._wake = anyio.Event()
+        self._group: TaskGroup | None = None
+
+    def claimed(self, wishes: Sequence[NewRun]) -> None:
+        """Take on runs whose rows are durable and new."""
+        for wish in wishes:
+            self._enqueue(work_of(wish))
+        self._published()
+        self._start_ready()
+
+    def _enqueue(self, work: Work) -> None:
+        self._work[work.run.id] = work
+        self.queue.put(work.run.id, work.run.job, work.priority)
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Take up what an earlier life left, then run what is claimed, until cancelled; jobs go on running."""
+        async with anyio.create_task_group() as group:
+            self._group = group
+            await self._recover()
+            task_status.started()
+            try:
+                while True:
+                    self._start_ready()
+                    await self._wait()
+                    self._due()
+            finally:
+                self._group = None  # Nothing is started any more while the attempts' tasks unwind.
+
+    async def _recover(self) -> None:
+        for row in await self._database.read(open_runs):
+            work = work_of_row(row)
+            if row["next_attempt_at"] is not None and row["status"] == "queued":
+                self._work[work.run.id] = work
+                heappush(self._later, (from_us(row["next_attempt_at"]), work.run.id))
+            elif row["status"] == "running":
+                work.known_started = True
+                self._work[work.run.id] = work
+                self.queue.take(work.run.job)
+                self._start(work)
+            else:
+                self._enqueue(work)
+
+    async def _wait(self) -> None:
+        """Until something may be due: the next retry, or a hint."""
+        self._wake = anyio.Event()
+        if not self._later:
+            await self._wake.wait()
+            return
+        seconds = max(0.0, (self._later[0][0] - self._clock.now()).total_seconds())
+        async with anyio.create_task_group() as group:
+
+            async def sleep() -> None:
+                await self._clock.sleep(seconds)
+                group.cancel_scope.cancel()
+
+            group.start_soon(sleep)
+            await self._wake.wait()
+            group.cancel_scope.cancel()
+
+    def _due(self) -> None:
+        now = self._clock.now()
+        while self._later and self._later[0][0] <= now:
+            _, run = heappop(self._later)
+            if work := self._work.get(run):
+                self.queue.put(run, work.run.job, work.priority)
+
+    def _start_ready(self) -> None:
+        while self._group is not None and (run := self.queue.next()):
+            self._start(self._work[run])
+
+    def _start(self, work: Work) -> None:
+        assert self._group is not None  # noqa: S101 - `run` made it before anything is started
+        work.busy = True
+        self._group.start_soon(self._attempt, work, name=f"run {work.run.token}")
+
+    async def _attempt(self, work: Work) -> None:
+        try:
+            await self._follow(work)
+        finally:
+            work.busy = False
+            self.queue.release(work.run.job)
+            self._start_ready()
+
+    async def _follow(self, work: Work) -> None:
+        try:
+            outcome = await self._outcome(work)
+        except LaunchDelayed as delay:
+            log.warning("run.delayed", run=work.run.id, job=work.run.job, reason=str(delay))
+            work.maybe_started = True
+            self._put_off(work, self._clock.now() + _DELAY)
+            return
+        await self._settle(work, outcome)
+
+    async def _outcome(self, work: Work) -> Outcome:
+        job = self._jobs.get(work.run.job)
+        if job is None:
+            reason = f"job {work.run.job} is no longer in the configuration"
+            return self._ended("lost" if work.known_started else "failed", reason)
+        if work.cancelled and not work.maybe_started:
+            return self._ended("cancelled", "cancelled before it started")
+        try:
+            if work.maybe_started:
+                outcome = await self._adopt(job, work)
+                if outcome is not None:
+                    return outcome
+            if refused := job.check_config(work.run.run_config):
+                return self._ended("failed", f"run_config: {refused}")
+            return await job.launcher.launch(work.run, lambda at: self._started(work, at))
+        except LaunchDelayed:
+            raise
+        except Exception as error:
+            log.exception("run.launcher_failed", run=work.run.id, job=work.run.job)
+            return self._ended("lost", f"the launcher failed: {error}")
+
+    async def _adopt(self, job: Job, work: Work) -> Outcome | None:
+        if work.cancelled:
+            await job.launcher.cancel(work.run)
+        outcome = await job.launcher.adopt(work.run, lambda at: self._started(work, at))
+        work.maybe_started = False
+        if outcome is None and work.known_started:
+            return self._ended("lost", "it was started, and nothing is known of it any more")
+        if outcome is None and work.cancelled:
+            return self._ended("cancelled", "cancelled before it started")
+        return outcome
+
+    def _ended(self, status: Any, reason: str) -> Outcome:
+        return Outcome(status=status, ended_at=self._clock.now(), error=reason)
+
+    def _started(self, work: Work, at: datetime) -> None:
+        """The process exists: say so, without holding anything up. Steps of one run are committed in order."""
+        work.started_at = at
+        if work.known_started:
+            return
+        work.known_started = True
+        event = self._event(work, "started", started_at=rfc3339(at))
+        step = Step(run=work.run.id, attempt=work.run.attempt, status="running", started_at=to_us(at), events=(event,))
+        self._database.submit(commit_steps, [step]).add_done_callback(self._told)
+
+    def _told(self, future: asyncio.Future[Sequence[bool]]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            log.error("run.start_not_recorded", error=repr(error))
+        self._published()
+
+    async def _settle(self, work: Work, outcome: Outcome) -> None:
+        """Commit what the attempt came to: the end, or the next attempt."""
+        job = self._jobs.get(work.run.job)
+        retry = outcome.status == "failed" and job is not None and work.run.attempt < job.attempts
+        refused = outcome.error.startswith("run_config: ")  # The same input would be refused again.
+        if retry and job is not None and not work.cancelled and not refused:
+            await self._retry(work, outcome, job)
+            return
+        step = self._end_step(work, outcome)
+        with anyio.CancelScope(shield=True):
+            await self._database.write(commit_steps, step)
+            self._published()
+            if job is not None:
+                await job.launcher.forget(work.run)
+        del self._work[work.run.id]
+
+    def _end_step(self, work: Work, outcome: Outcome) -> Step:
+        started = outcome.started_at or work.started_at
+        data: dict[str, Any] = {"metadata": dict(outcome.metadata), "ended_at": rfc3339(outcome.ended_at)}
+        if started is not None:
+            data |= {"started_at": rfc3339(started), "duration_s": (outcome.ended_at - started).total_seconds()}
+        if outcome.error:
+            data["error"] = outcome.error
+        words = f"{work.run.job} {outcome.status}" + (f": {outcome.error}" if outcome.error else "")
+        event = self._event(work, outcome.status, words, **data)
+        return Step(
+            run=work.run.id,
+            attempt=work.run.attempt,
+            status=outcome.status,
+            started_at=None if started is None else to_us(started),
+            ended_at=to_us(outcome.ended_at),
+            error=outcome.error or None,
+            metadata=dump(outcome.metadata),
+            events=(*self._quality(work, outcome), event),
+        )
+
+    def _quality(self, work: Work, outcome: Outcome) -> list[Event]:
+        hooks = self._hooks(work.run.job)
+        return [quality_event(self._clock, work.about, result, hooks=hooks) for result in outcome.quality]
+
+    async def _retry(self, work: Work, outcome: Outcome, job: Job) -> None:
+        seconds = backoff(work.run.attempt, base=job.backoff, cap=job.max_backoff, jitter=self._jitter())
+        due = self._clock.now() + timedelta(seconds=seconds)
+        event = self._event(
+            work,
+            "retrying",
+            f"{work.run.job}: attempt {work.run.attempt} of {job.attempts} failed: {outcome.error}",
+            error=outcome.error,
+            attempts=job.attempts,
+            next_attempt_at=rfc3339(due),
+        )
+        step = Step(
+            run=work.run.id,
+            attempt=work.run.attempt,
+            status="queued",
+            next_attempt_at=to_us(due),
+            error=outcome.error,
+            metadata=dump(outcome.metadata),
+            events=(*self._quality(work, outcome), event),
+        )
+        with anyio.CancelScope(shield=True):
+            await self._database.write(commit_steps, step)
+            self._published()
+            await job.launcher.forget(work.run)
+        work.run = replace(work.run, attempt=work.run.attempt + 1)
+        work.known_started, work.started_at = False, None
+        self._put_off(work, due)
+
+    def _put_off(self, work: Work, due: datetime) -> None:
+        heappush(self._later, (due, work.run.id))
+        self._wake.set()
+
+    async def cancel(self, run: str) -> bool:
+        """Cancel a run that has not ended: True if it will end because of this, as `cancelled` if it still can."""
+        (noted,) = await self._database.write_many(request_cancel, [run])
+        work = self._work.get(run)
+        if not noted or work is None:
+            return False
+        work.cancelled = True
+        if work.busy:
+            if (job := self._jobs.get(work.run.job)) is not None:
+                await job.launcher.cancel(work.run)
+        else:
+            later = [entry for entry in self._later if entry[1] != run]
+            if len(later) == len(self._later):
+                self.queue.drop(run)
+            self._later = later
+            if work.maybe_started:
+                self.queue.take(work.run.job)
+                self._start(work)
+            else:
+                await self._settle(work, self._ended("cancelled", "cancelled before it started"))
+        return True
+
+    def _event(self, work: Work, what: str, message: str = "", **data: Any) -> Event:
+        hooks = self._hooks(work.run.job)
+        return run_event(self._clock, work.about, what, hooks=hooks, attempt=work.run.attempt, message=message, **data)
+
+    def _hooks(self, job: str) -> Hooks:
+        known = self._jobs.get(job)
+        return known.hooks if known is not None else Hooks()
