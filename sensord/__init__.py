@@ -1,1 +1,25 @@
-"""sensord senses, decides, runs and tells."""
+"""sensord senses, decides, runs and tells.
+
+These names are for people's own programs; importing them loads nothing of the daemon.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rules.request import RunRequest, SkipReason
+    from sensord.submit import submit_event
+
+__all__ = ["RunRequest", "SkipReason", "submit_event"]
+
+_HOMES = {"RunRequest": "rules.request", "SkipReason": "rules.request", "submit_event": "sensord.submit"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used, so that `import sensord` costs nothing."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
