@@ -1,0 +1,88 @@
+"""An event: which subscriptions are told, and why the others are not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rules.conditions import EVERYTHING, Where, compile_where
+from rules.event import Event
+from rules.topics import Trie, check_pattern, matches
+
+__all__ = ["EVERYTHING", "Router", "Subscription", "Verdict", "Where", "compile_where", "explain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Events of topics that the pattern `topic` takes, and that meet `where`, are told to the destination."""
+
+    id: str
+    topic: str
+    destination: str
+    where: Where = EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What becomes of an event for a subscription to its topic: `reason` None is delivery, else why not."""
+
+    subscription: Subscription
+    reason: str | None
+
+
+class Router:
+    """Every subscription there is, found by topic."""
+
+    __slots__ = ("_ids", "_subscriptions")
+
+    def __init__(self) -> None:
+        self._subscriptions: dict[str, Subscription] = {}
+        self._ids: Trie[str] = Trie()
+
+    def __len__(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._subscriptions)
+
+    def add(self, subscription: Subscription) -> None:
+        """Take a subscription in, in place of one with the same id. ValueError: its topic is no pattern."""
+        check_pattern(subscription.topic)
+        self.remove(subscription.id)
+        self._subscriptions[subscription.id] = subscription
+        self._ids.add(subscription.topic, subscription.id)
+
+    def remove(self, id: str) -> None:  # noqa: A002 - the word that the whole product uses
+        """Let go of a subscription; one that is not there is gone already."""
+        subscription = self._subscriptions.pop(id, None)
+        if subscription is not None:
+            self._ids.remove(subscription.topic, id)
+
+    def route(self, event: Event) -> list[Verdict]:
+        """One verdict for each subscription to a topic of the event, in order of their ids.
+
+        A destination is told once: by the first subscription, in that order, that leads to it and has no objection.
+        ValueError: one of the event's topics is none.
+        """
+        topics = event.topics
+        ids = self._ids.match(topics[0])
+        if len(topics) > 1:
+            ids = sorted({*ids, *self._ids.match(topics[1])})
+        told: dict[str, str] = {}
+        verdicts: list[Verdict] = []
+        for id_ in ids:
+            subscription = self._subscriptions[id_]
+            reason = subscription.where.why_not(event)
+            if reason is None:
+                first = told.setdefault(subscription.destination, id_)
+                if first != id_:
+                    reason = f"{subscription.destination} is already told by subscription {first}"
+            verdicts.append(Verdict(subscription, reason))
+        return verdicts
+
+
+def explain(event: Event, subscription: Subscription) -> str:
+    """What this subscription, were it the only one, makes of the event, in words; of any topic."""
+    topics = event.topics
+    if not any(matches(subscription.topic, topic) for topic in topics):
+        words = " nor ".join(topics)
+        return f"topic {words} does not match {subscription.topic}"
+    reason = subscription.where.why_not(event)
+    return reason or f"is told to {subscription.destination}"
