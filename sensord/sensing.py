@@ -66,6 +66,7 @@ class Sensing:
         hooks: Mapping[str, Hooks],
         clock: Clock,
         claimed: Claimed,
+        published: Callable[[], None],
     ) -> None:
         self.name = name
         self.rule = rule
@@ -77,6 +78,7 @@ class Sensing:
         self._hooks = hooks
         self._clock = clock
         self._claimed = claimed
+        self._published = published
 
     async def open(self) -> str | None:
         """Make sure that the sensor has a row; return its cursor."""
@@ -143,6 +145,7 @@ class Sensing:
     async def _set_state(self, what: str, reason: str) -> None:
         event = sensor_event(self._clock, self.name, what, reason)
         await self._database.write(set_sensor_state, (event, what, reason))
+        self._published()
 
     def looked(self) -> None:
         """Note that an evaluation ended."""

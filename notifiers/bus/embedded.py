@@ -7,10 +7,9 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from notifiers.clock import from_us, to_us
-from notifiers.database import Database
+from notifiers.database import Database, insert_rows
 from notifiers.tables import events
 from rules.event import Event, Severity
 
@@ -55,10 +54,7 @@ def from_row(row: Mapping[str, Any]) -> Event:
 
 def append(conn: Connection, batch: Sequence[Event]) -> None:
     """Publish events as part of the caller's transaction; one whose id is there already stays as it was."""
-    if batch:
-        dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-        insert = dialect.insert(events).on_conflict_do_nothing(index_elements=["id"])
-        conn.execute(insert, [to_row(event) for event in batch])
+    insert_rows(conn, events, [to_row(event) for event in batch], conflict=("id",))
 
 
 def append_once(conn: Connection, batch: Sequence[Event]) -> list[bool]:

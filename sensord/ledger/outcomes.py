@@ -72,13 +72,9 @@ def _kind(step: Step) -> str:
     return step.status if step.status in {"running", "queued"} else "ended"
 
 
-_WHERE = (
-    runs.c.id == bindparam("p_run"),
-    runs.c.attempt == bindparam("p_attempt"),
-    runs.c.status.notin_(TERMINAL),
-)
+_OPEN = (runs.c.status == "queued") | (runs.c.status == "running")
+_WHERE = (runs.c.id == bindparam("p_run"), runs.c.attempt == bindparam("p_attempt"), _OPEN)
 
-# Two columns keep what they had where a step says nothing of them.
 _UPDATES: Mapping[str, Any] = {
     "running": update(runs).where(*_WHERE).values(status="running", started_at=bindparam("p_started")),
     "queued": update(runs)

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 from sqlalchemy import Connection, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from notifiers.bus.embedded import append
+from notifiers.database import insert_rows
 from rules.event import Event
 from sensord.ledger.tables import run_keys, runs, seen, sensors, ticks
 
@@ -55,10 +55,6 @@ Held = dict[str, str]
 """run id of a wish → id of the run that has it: its own id if it was claimed, else the run that holds the key."""
 
 
-def _insert(conn: Connection, table: Any) -> Any:
-    return (sqlite if conn.dialect.name == "sqlite" else postgresql).insert(table)
-
-
 def claim_keys(conn: Connection, wishes: Sequence[NewRun]) -> Held:
     """Give each run_key to the first that asked for it, in this batch or ever; say who holds which."""
     keyed = [wish for wish in wishes if wish.claims and wish.run_key is not None]
@@ -72,10 +68,9 @@ def claim_keys(conn: Connection, wishes: Sequence[NewRun]) -> Held:
         {"sensor": key[0], "job": key[1], "run_key": key[2], "run": wish.id, "claimed_at": wish.requested_at}
         for key, wish in first.items()
     ]
-    statement = _insert(conn, run_keys).on_conflict_do_nothing().returning(run_keys.c.run)
-    won = set(conn.execute(statement, rows).scalars())
-    owner = {key: wish.id for key, wish in first.items() if wish.id in won}
-    owner.update(_owners(conn, [key for key in first if key not in owner]))
+    # The database decides who is first, and is then asked: never the other way round.
+    insert_rows(conn, run_keys, rows, conflict=("sensor", "job", "run_key"))
+    owner = _owners(conn, list(first))
     held.update({wish.id: owner[_key(wish)] for wish in keyed})
     return held
 
@@ -99,9 +94,8 @@ def add_runs(conn: Connection, wishes: Sequence[NewRun]) -> None:
 
     After a lost answer to COMMIT the same batch comes again: rows and events that are there already stay.
     """
-    if wishes:
-        conn.execute(_insert(conn, runs).on_conflict_do_nothing(), [_run_row(wish) for wish in wishes])
-        append(conn, [wish.event for wish in wishes])
+    insert_rows(conn, runs, [_run_row(wish) for wish in wishes], conflict=("id",))
+    append(conn, [wish.event for wish in wishes])
 
 
 def _run_row(wish: NewRun) -> dict[str, Any]:
@@ -128,11 +122,9 @@ def commit_ticks(conn: Connection, batch: Sequence[Tick]) -> list[Held]:
     wishes = [wish for tick in batch for wish in tick.runs]
     held = claim_keys(conn, wishes)
     add_runs(conn, [wish for wish in wishes if held[wish.id] == wish.id])
-    if found := [row for tick in batch for row in _tick_rows(tick, held)]:
-        conn.execute(ticks.insert(), found)
+    insert_rows(conn, ticks, [row for tick in batch for row in _tick_rows(tick, held)])
     marks = [{"sensor": tick.sensor, "mark": tick.mark} for tick in batch if tick.mark is not None]
-    if marks:
-        conn.execute(_insert(conn, seen).on_conflict_do_nothing(), marks)
+    insert_rows(conn, seen, marks, conflict=("sensor", "mark"))
     moved = {tick.sensor: tick.cursor for tick in batch if tick.cursor is not None}
     for name, cursor in moved.items():
         statement = update(sensors).where(sensors.c.name == name).values(cursor=cursor)
