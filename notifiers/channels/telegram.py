@@ -1,10 +1,27 @@
-"""Telegram."""
+"""Telegram: a message as texts with entities, one call of the Bot API for each part."""
 
 from __future__ import annotations
 
-from pydantic import Field
+import base64
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from pydantic import Field, field_validator
+
+from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt, telegram_text
+from notifiers.message import Message
 from notifiers.settings import Secret, Settings
+from notifiers.text import utf16_len
+from rules.pacing import Window
+
+if TYPE_CHECKING:
+    from telegram import Bot
+
+GENERAL_TOPIC = 1
+_TARGET = re.compile(r"(?P<chat>-?\d{1,16}|@[A-Za-z]\w{3,31})(?:/(?P<thread>\d{1,10}))?", re.ASCII)
 
 
 class TelegramConfig(Settings):
@@ -12,3 +29,142 @@ class TelegramConfig(Settings):
 
     token: Secret = Field(description="the bot's token, from @BotFather")
     api_url: str = Field(default="https://api.telegram.org", description="the Bot API server")
+
+    @field_validator("api_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+            raise ValueError("write the server's address, e.g. https://api.telegram.org")
+        return value.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A chat, by id or @name, and one of its topics. The General topic is none: its id must not be sent."""
+
+    chat: int | str
+    thread: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Read `<chat_id or @name>[/<thread_id>]`; ValueError says what was expected."""
+        match = _TARGET.fullmatch(text)
+        if match is None or (match["chat"].lstrip("-").isdecimal() and not int(match["chat"])):
+            raise ValueError(f"{text!r} is not a Telegram chat; write CHAT_ID or @NAME, and /THREAD_ID for a topic")
+        chat = match["chat"]
+        thread = int(match["thread"] or GENERAL_TOPIC)
+        return cls(chat if chat.startswith("@") else int(chat), None if thread <= GENERAL_TOPIC else thread)
+
+
+class Telegram:
+    """The channel; see `open_telegram`. `bot` is there for the part that listens to the chats."""
+
+    def __init__(self, bot: Bot) -> None:
+        self.bot = bot
+
+    def render(self, message: Message) -> Sequence[Part]:
+        """Texts and files; see `telegram_text`."""
+        return telegram_text.render(message)
+
+    def windows(self, target: str) -> Sequence[Window]:
+        """30 a second for the bot, 1 a second for a chat, 20 a minute for a group or channel (Bots FAQ).
+
+        All topics of a chat count together. A target that cannot be read has the bot's window alone.
+        """
+        windows = [Window("telegram:bot", 30, 1.0)]
+        try:
+            chat = Target.parse(target).chat
+        except ValueError:
+            return windows
+        key = f"telegram:{str(chat).lower()}"
+        windows.append(Window(key, 1, 1.0))
+        if isinstance(chat, str) or chat < 0:
+            windows.append(Window(f"{key}:minute", 20, 60.0))
+        return windows
+
+    async def send(self, target: str, part: Part) -> Receipt:
+        """Make one call; the receipt's id is the message's, its data has `chat_id`, `message_id` and `date`.
+
+        The one exception to one call: where Telegram refuses the entities of a text, and so surely has not
+        sent it, the same text goes out at once without them, its links written out. That second call is not
+        counted by the windows; as entities are made to be valid, it is rare enough for the bursts that
+        Telegram allows.
+        """
+        from notifiers.channels.telegram_api import Undelivered
+        from notifiers.channels.telegram_errors import EntitiesRefusedError
+
+        try:
+            where = Target.parse(target)
+        except ValueError as exc:
+            where, error = None, DeliveryError(str(exc), Reason.refused, permanent=True)
+        if where is not None:
+            try:
+                return await self._call(where, part)
+            except Undelivered as undelivered:
+                error = undelivered.error
+            if isinstance(error, EntitiesRefusedError) and part.payload.get("entities"):
+                try:
+                    return await self._call(where, _without_entities(part))
+                except Undelivered as undelivered:
+                    error = undelivered.error
+        # Raised out here, it has no context: nothing of the libraries' frames and texts can be shown with it.
+        raise error
+
+    async def _call(self, where: Target, part: Part) -> Receipt:
+        # `do_api_request` and not `send_message`, which makes an object of every entity and of the whole answer,
+        # and takes twice the time. The capital keeps it from advising otherwise; the Bot API reads any case.
+        if document := part.payload.get("document"):
+            method, params = "SendDocument", _document(part.text, document)
+        else:
+            method, params = "SendMessage", _text(part)
+        params |= {"chat_id": where.chat, "message_thread_id": where.thread}
+        sent = await self.bot.do_api_request(method, params)
+        data = {"chat_id": sent["chat"]["id"], "message_id": sent["message_id"], "date": sent["date"]}
+        return Receipt(id=str(sent["message_id"]), data=data)
+
+
+def _text(part: Part) -> dict[str, Any]:
+    params = {
+        "text": part.text,
+        "entities": part.payload.get("entities", []),
+        "link_preview_options": {"is_disabled": True},
+    }
+    if rows := part.payload.get("buttons"):
+        params["reply_markup"] = {"inline_keyboard": [[_button(**button) for button in row] for row in rows]}
+    return params
+
+
+def _button(text: str, nonce: str, style: str) -> dict[str, str]:
+    made = {"text": text, "callback_data": nonce}
+    return made if style == "default" else made | {"style": style}
+
+
+def _document(caption: str, document: Mapping[str, str]) -> dict[str, Any]:
+    from telegram import InputFile
+
+    file = InputFile(base64.b64decode(document["content"]), filename=document["name"])
+    return {"document": file, "caption": caption}
+
+
+def _without_entities(part: Part) -> Part:
+    """The part as plain text, with each link's URL behind its words while there is room."""
+    text = part.text.encode("utf-16-le")
+    for entity in reversed(part.payload["entities"]):
+        url = f" ({entity['url']})" if "url" in entity else ""
+        if len(text) // 2 + utf16_len(url) <= telegram_text.TEXT_UNITS:
+            end = 2 * (entity["offset"] + entity["length"])
+            text = text[:end] + url.encode("utf-16-le") + text[end:]
+    return Part(text=text.decode("utf-16-le"), payload={**part.payload, "entities": []})
+
+
+@asynccontextmanager
+async def open_telegram(config: TelegramConfig, *, read_seconds: float = 30.0) -> AsyncIterator[Channel]:
+    """The way out to Telegram. Opening makes no call: a wrong token or a dead network shows at the first send.
+
+    `read_seconds` is how long Telegram may be silent after a request before its answer counts as lost. The
+    library is loaded here, and only here.
+    """
+    from notifiers.channels.telegram_api import open_bot
+
+    async with open_bot(config.api_url, config.token, read_seconds=read_seconds) as bot:
+        yield Telegram(bot)
