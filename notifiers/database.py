@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Dialect, Table
@@ -40,34 +39,43 @@ class Database(Protocol):
 
 def insert_rows(
     conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, conflict: tuple[str, ...] | None = None
-) -> None:
+) -> int:
     """Insert rows that all have the same columns; where `conflict` names a key's columns, what is there stays.
 
-    The statement is Core's, compiled once; the rows go to the driver as they are, which costs a fifth of
-    executing the statement with a list of dictionaries.
+    Returns how many were inserted.
+
+    The statement is Core's, compiled once. On SQLite many rows go in one statement: its driver lets go of the
+    interpreter's lock at each step, and beside a busy thread every row of an `executemany` waits to get it back.
     """
     if not rows:
-        return
+        return 0
     columns = tuple(rows[0])
-    sql, names = _insert(table, columns, conflict, conn.dialect)
+    sql, values, names = _insert(table, columns, conflict, conn.dialect)
     if names is None:
-        conn.exec_driver_sql(sql, [dict(row) for row in rows])
-    elif len(names) == 1:
-        conn.exec_driver_sql(sql, [(row[names[0]],) for row in rows])
-    else:
-        pick = itemgetter(*names)
-        conn.exec_driver_sql(sql, [pick(row) for row in rows])
+        return conn.exec_driver_sql(sql, [dict(row) for row in rows]).rowcount
+    start = inserted = 0
+    for size in _ROWS:
+        while len(rows) - start >= size:
+            chunk = rows[start : start + size]
+            flat = tuple([row[name] for row in chunk for name in names])
+            inserted += conn.exec_driver_sql(sql.replace(values, ", ".join([values] * size)), flat).rowcount
+            start += size
+    return inserted
+
+
+_ROWS = (128, 16, 1)  # Few sizes, so that each statement stays prepared.
 
 
 @lru_cache(maxsize=64)
 def _insert(
     table: Table, columns: tuple[str, ...], conflict: tuple[str, ...] | None, dialect: Dialect
-) -> tuple[str, tuple[str, ...] | None]:
-    """The text of an INSERT, and the order of its values where the driver takes them by place."""
+) -> tuple[str, str, tuple[str, ...] | None]:
+    """The text of an INSERT, its list of values, and their order where the driver takes them by place."""
     maker = sqlite if dialect.name == "sqlite" else postgresql
     statement = maker.insert(table)
     if conflict is not None:
         statement = statement.on_conflict_do_nothing(index_elements=conflict or None)
     compiled = statement.compile(dialect=dialect, column_keys=list(columns))
     order = compiled.positiontup
-    return str(compiled), None if order is None else tuple(order)
+    values = f"({', '.join('?' * len(columns))})"
+    return str(compiled), values, None if order is None else tuple(order)

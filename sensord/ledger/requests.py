@@ -68,9 +68,11 @@ def claim_keys(conn: Connection, wishes: Sequence[NewRun]) -> Held:
         {"sensor": key[0], "job": key[1], "run_key": key[2], "run": wish.id, "claimed_at": wish.requested_at}
         for key, wish in first.items()
     ]
-    # The database decides who is first, and is then asked: never the other way round.
-    insert_rows(conn, run_keys, rows, conflict=("sensor", "job", "run_key"))
-    owner = _owners(conn, list(first))
+    # The database decides who is first, and is then asked who was: never the other way round.
+    if insert_rows(conn, run_keys, rows, conflict=("sensor", "job", "run_key")) == len(rows):
+        owner = {key: wish.id for key, wish in first.items()}
+    else:
+        owner = _owners(conn, list(first))
     held.update({wish.id: owner[_key(wish)] for wish in keyed})
     return held
 

@@ -1,0 +1,77 @@
+"""(f): from an event's acceptance (the 202) to the request that leaves for an idle Telegram chat.
+
+Start it with `python -m tests.bench telling`. The other end is the strict local double, in a process of its own:
+it notes when each request arrived, so its own reading of the request is in the figure.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.bench.figures import bar, daemon, summary, wait_for
+
+CHATS = 60
+EVENTS = 300
+GAP = 0.045  # Within the bot's 30 messages a second, and each chat rests for 2.7 s between two of its own.
+
+CONFIG = """
+database: sqlite:///sensord.db
+http: {{port: 0}}
+telegram: {{token: "{token}", api_url: "{url}"}}
+log: {{level: warning}}
+subscriptions:
+"""
+
+
+def main() -> bool:
+    """Print the figures and the bar."""
+    with tempfile.TemporaryDirectory(prefix="sensord-bench-") as name:
+        folder = Path(name)
+        record = folder / "requests.jsonl"
+        record.touch()
+        command = [sys.executable, "-m", "tests.doubles.telegram", "--port", "0", "--record", str(record)]
+        double = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert double.stdout is not None
+            said = json.loads(double.stdout.readline())
+            lines = [f'  - {{topic: "bench.t{chat}", to: "telegram:{1000 + chat}"}}' for chat in range(CHATS)]
+            text = CONFIG.format(token=said["token"], url=said["url"]) + "\n".join(lines)
+            (folder / "sensord.yaml").write_text(text)
+            with daemon(folder) as (_, url):
+                accepted = publish(url)
+                wait_for(lambda: record.read_text().count("\n") >= EVENTS)
+        finally:
+            double.terminate()
+            double.wait()
+        arrived = {}
+        for line in record.read_text().splitlines():
+            call = json.loads(line)
+            number = call["text"].split("number ")[1].split()[0].strip(".")
+            arrived[int(number)] = call["at"]
+    taken = [(arrived[number] - at) * 1000 for number, at in accepted.items()]
+    print(f"event accepted -> request at the chat's server (ms): {summary(taken)}")
+    return bar("p99 ms", summary(taken)["p99"], 50.0)
+
+
+def publish(url: str) -> dict[int, float]:
+    """Publish the events one by one; when each was accepted (wall clock)."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+    accepted = {}
+    for number in range(EVENTS):
+        body = json.dumps({"topic": f"bench.t{number % CHATS}", "message": f"number {number}."})
+        connection.request("POST", "/api/events", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        answer.read()
+        accepted[number] = time.time()
+        assert answer.status == 202, answer.status
+        time.sleep(GAP)
+    connection.close()
+    return accepted
