@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
-from anyio.abc import TaskGroup
+import structlog
+from anyio.abc import TaskStatus
 
 from notifiers.bus.embedded import EmbeddedBus
 from notifiers.channels import Channel
-from notifiers.clock import SYSTEM, Clock
+from notifiers.channels.inbox import open_inbox
+from notifiers.clock import SYSTEM, Clock, to_us
 from notifiers.delivery import Delivery, open_delivery
+from notifiers.subscriptions import Configured, Wanted, sync_configured
 from rules.triggers import Rule, compile_rule
 from sensord.config import Config, JobConfig, SensorConfig
+from sensord.launchers import Launcher
+from sensord.launchers.command import CommandConfig, Commands, open_commands
 from sensord.ledger.database import LedgerDatabase, open_database
-from sensord.running import Job, Running
+from sensord.retention import Kept, keep_bounded
 from sensord.run_events import Hooks
+from sensord.running import Job, Running
 from sensord.sensing import Sensing
 from sensord.sources import Source
+from sensord.sources.directory import DirectoryConfig, open_directory
+
+log = structlog.get_logger(__name__)
+
+_RESTART_SECONDS = (1.0, 60.0)  # Between two lives of a source that broke: from, and at most.
 
 
 @dataclass(kw_only=True)
@@ -33,7 +46,171 @@ class App:
     running: Running
     delivery: Delivery
     hooks: Mapping[str, Hooks]
+    launchers: Mapping[str, Launcher]
+    check_config: Mapping[str, Callable[[Any], str | None]]
     sensings: dict[str, Sensing] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     serving: bool = False  # True in the daemon, False where a command opened the database by itself.
     ready: bool = False
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Sense, run and tell until cancelled. Runs go on in their own processes afterwards."""
+        self.serving = True
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.delivery.run, name="delivery")
+            await group.start(self.running.run, name="running")
+            for name, source in self.sources.items():
+                group.start_soon(self._sense, name, source, name=f"sensor {name}")
+            kept = Kept(**self.config.retention.model_dump())
+            group.start_soon(keep_bounded, self.database, kept, self.config.state, self.clock, name="retention")
+            self.ready = True
+            task_status.started()
+
+    async def _sense(self, name: str, source: Source) -> None:
+        """Keep one source looking. One that breaks is said and started again: it harms no other sensor."""
+        sensing = self.sensings[name]
+        pause, longest = _RESTART_SECONDS
+        while True:
+            cursor = await sensing.open()
+            try:
+                await source.run(sensing, cursor)
+            except Exception as error:
+                log.exception("sensor.broke", sensor=name)
+                await sensing.failed(f"it broke and is started again: {error!r}")
+            await self.clock.sleep(pause)
+            pause = min(pause * 2, longest)
+
+
+@asynccontextmanager
+async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[App]:
+    """Open what the configuration names, in the order in which things need each other; close it in reverse.
+
+    DatabaseInUse where a daemon runs already; SchemaError where its database is newer.
+    """
+    config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(open_database(config.database))
+        await database.write(sync_configured, _subscriptions(config, clock))
+        channels = await _open_channels(config, database, clock, stack)
+        delivery = await stack.enter_async_context(
+            open_delivery(database, channels, clock=clock, owner=config.owner)
+        )
+        commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
+        hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
+        launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}
+        checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}
+        jobs = {name: _job(config.jobs[name], launchers[name], hooks[name], checks[name]) for name in config.jobs}
+        running = Running(jobs, concurrency=config.concurrency, database=database, clock=clock, published=delivery.wake)
+        app = App(
+            config=config,
+            clock=clock,
+            database=database,
+            bus=EmbeddedBus(database),
+            running=running,
+            delivery=delivery,
+            hooks=hooks,
+            launchers=launchers,
+            check_config=checks,
+        )
+        for name, sensor in config.sensors.items():
+            app.sensings[name] = Sensing(
+                name,
+                rule_of(config, sensor),
+                database=database,
+                hooks=hooks,
+                clock=clock,
+                claimed=running.claimed,
+                published=delivery.wake,
+            )
+            app.sources[name] = await _open_source(name, sensor, clock, stack)
+        yield app
+
+
+async def _open_channels(
+    config: Config, database: LedgerDatabase, clock: Clock, stack: AsyncExitStack
+) -> dict[str, Channel]:
+    """Every way out that is configured; the SDKs of the others are never loaded."""
+    from notifiers.channels.console import open_console
+
+    channels = {
+        "inbox": await stack.enter_async_context(open_inbox(database, clock)),
+        "console": await stack.enter_async_context(open_console(sys.stdout)),
+    }
+    if config.telegram is not None:
+        from notifiers.channels.telegram import open_telegram
+
+        channels["telegram"] = await stack.enter_async_context(open_telegram(config.telegram))
+    if config.slack is not None:
+        from notifiers.channels.slack import open_slack
+
+        channels["slack"] = await stack.enter_async_context(open_slack(config.slack))
+    if config.webhooks:
+        from notifiers.channels.webhook import open_webhook
+
+        channels["webhook"] = await stack.enter_async_context(open_webhook(config.webhooks))
+    return channels
+
+
+async def _open_source(name: str, sensor: SensorConfig, clock: Clock, stack: AsyncExitStack) -> Source:
+    if isinstance(sensor.source, DirectoryConfig):
+        return await stack.enter_async_context(open_directory(name, sensor.source, clock=clock))
+    raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")
+
+
+def _launcher(commands: Commands, name: str, job: JobConfig) -> Launcher:
+    if isinstance(job.launcher, CommandConfig):
+        return commands.launcher(name, job.launcher, timeout=job.timeout)
+    raise TypeError(f"job {name}: no launcher is known for {type(job.launcher).__name__}")
+
+
+def _job(job: JobConfig, launcher: Launcher, hooks: Hooks, check: Callable[[Any], str | None]) -> Job:
+    return Job(
+        launcher=launcher,
+        hooks=hooks,
+        attempts=job.retry.attempts,
+        backoff=job.retry.backoff,
+        max_backoff=job.retry.max_backoff,
+        concurrency=job.concurrency,
+        check_config=check,
+    )
+
+
+def rule_of(config: Config, sensor: SensorConfig) -> Rule:
+    """A sensor's rule; the tags of its jobs are under those that it sets itself."""
+    tags: dict[str, str] = {}
+    for job in sensor.jobs:
+        tags |= config.jobs[job].tags
+    return compile_rule(
+        jobs=sensor.jobs,
+        run_key=sensor.run_key,
+        run_config=sensor.run_config,
+        tags=tags | sensor.tags,
+        when=sensor.when,
+        partition_key=sensor.partition_key,
+        priority=sensor.priority or max((config.jobs[job].priority for job in sensor.jobs), default=0),
+    )
+
+
+def _checker(schema: Any) -> Callable[[Any], str | None]:
+    """Whether run_config is what a job's `config_schema` wants: None, or the first reason why not."""
+    if schema is None:
+        return lambda _config: None
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    validator = Draft202012Validator(schema)
+
+    def check(config: Any) -> str | None:
+        error = best_match(validator.iter_errors(config))
+        return None if error is None else f"{error.json_path}: {error.message}"
+
+    return check
+
+
+def _subscriptions(config: Config, clock: Clock) -> Configured:
+    at = to_us(clock.now())
+    wanted = [
+        Wanted(id=clock.new_id(), topic=one.topic, destination=one.to, at=at, where=one.where)
+        for one in config.subscriptions
+    ]
+    return Configured(wanted=tuple(wanted), at=at)

@@ -140,22 +140,21 @@ class Running:
         self._group.start_soon(self._attempt, work, name=f"run {work.run.token}")
 
     async def _attempt(self, work: Work) -> None:
-        try:
-            await self._follow(work)
-        finally:
-            work.busy = False
-            self.queue.release(work.run.job)
-            self._start_ready()
-
-    async def _follow(self, work: Work) -> None:
+        """Follow one attempt. Its slot is free when its process has ended: recording that holds up nobody."""
         try:
             outcome = await self._outcome(work)
         except LaunchDelayed as delay:
             log.warning("run.delayed", run=work.run.id, job=work.run.job, reason=str(delay))
             work.maybe_started = True
+            outcome = None
+        finally:
+            self.queue.release(work.run.job)
+            self._start_ready()
+        if outcome is None:
+            work.busy = False
             self._put_off(work, self._clock.now() + _DELAY)
-            return
-        await self._settle(work, outcome)
+        else:
+            await self._settle(work, outcome)
 
     async def _outcome(self, work: Work) -> Outcome:
         job = self._jobs.get(work.run.job)
@@ -271,6 +270,7 @@ class Running:
             await self._database.write(commit_steps, step)
             self._published()
             await job.launcher.forget(work.run)
+        work.busy = False
         work.run = replace(work.run, attempt=work.run.attempt + 1)
         work.known_started, work.started_at = False, None
         self._put_off(work, due)

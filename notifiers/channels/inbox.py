@@ -1,0 +1,115 @@
+"""The inbox: messages kept in the database, for the web page and `sensord inbox`. Needs no account."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection
+
+from notifiers.channels import DeliveryError, Part, Reason, Receipt
+from notifiers.clock import SYSTEM, Clock, to_us
+from notifiers.database import Database
+from notifiers.message import Block, Message, Pre, Table, Text
+from notifiers.tables import inbox
+from rules.pacing import Window
+
+
+class Inbox:
+    """Each message is a row: its title and text to be read and searched, and its structure as JSON."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    def render(self, message: Message) -> Sequence[Part]:
+        """One part, whatever the length; its payload keeps the structure."""
+        text = "\n".join(_lines(message))
+        return [Part(text=text, payload={"severity": int(message.severity), **_structure(message)})]
+
+    def windows(self, target: str) -> Sequence[Window]:  # noqa: ARG002 - the contract's
+        """No limits."""
+        return ()
+
+    async def send(self, target: str, part: Part) -> Receipt:
+        """Return once the row is durable; its id is the receipt's."""
+        row = {
+            "id": self._clock.new_id(),
+            "target": target,
+            "at": to_us(self._clock.now()),
+            "severity": part.payload["severity"],
+            "title": _storable(part.payload["title"]),
+            "text": _storable(part.text),
+            "message": orjson.dumps(part.payload, default=str).decode(),
+        }
+        try:
+            await self._database.write(insert_messages, row)
+        except OSError as error:
+            raise DeliveryError(f"the database is away: {type(error).__name__}", Reason.unreachable) from error
+        return Receipt(id=row["id"])
+
+
+def insert_messages(conn: Connection, batch: Sequence[Mapping[str, Any]]) -> list[None]:
+    """Insert rows of the inbox."""
+    conn.execute(inbox.insert(), [dict(row) for row in batch])
+    return [None] * len(batch)
+
+
+@asynccontextmanager
+async def open_inbox(database: Database, clock: Clock = SYSTEM) -> AsyncIterator[Inbox]:
+    """The channel of `inbox:` and `inbox:NAME`."""
+    yield Inbox(database, clock)
+
+
+def _lines(message: Message) -> Iterator[str]:
+    if message.note:
+        yield message.note
+    yield message.title
+    yield from (f"{label}: {value}" for label, value in message.facts)
+    for block in message.body:
+        yield from _block_lines(block)
+    yield from (f"{link.text}: {link.url}" for link in message.links)
+
+
+def _block_lines(block: Block) -> Iterator[str]:
+    match block:
+        case Text(text):
+            yield text
+        case Pre(text, title):
+            yield f"{title}:\n{text}" if title else text
+        case Table(header, rows, title):
+            if title:
+                yield f"{title}:"
+            yield from ("\t".join(row) for row in [header, *rows])
+
+
+def _structure(message: Message) -> dict[str, Any]:
+    return {
+        "title": message.title,
+        "note": message.note,
+        "facts": [list(fact) for fact in message.facts],
+        "body": [_block(block) for block in message.body],
+        "links": [{"text": link.text, "url": link.url} for link in message.links],
+        "buttons": [{"text": button.text, "nonce": button.nonce, "style": button.style} for button in message.buttons],
+        "attachments": [
+            {"name": one.name, "content": base64.b64encode(one.content).decode()} for one in message.attachments
+        ],
+    }
+
+
+def _block(block: Block) -> dict[str, Any]:
+    match block:
+        case Text(text):
+            return {"kind": "text", "text": text}
+        case Pre(text, title):
+            return {"kind": "pre", "text": text, "title": title}
+        case Table(header, rows, title):
+            return {"kind": "table", "header": list(header), "rows": [list(row) for row in rows], "title": title}
+
+
+def _storable(text: str) -> str:
+    """Text that both databases take: no NUL, no lone surrogate."""
+    return text.replace("\x00", "\u2400").encode(errors="replace").decode()
