@@ -59,13 +59,15 @@ class DeliveryRow(SQLModel, table=True):
     """One event on its way to one destination.
 
     `status`: pending, sending; then for ever delivered, suppressed, uncertain or dead. `attempts` counts what
-    was tried and is committed before each try. `doubtful` counts answers that were lost. `parts` is how many
-    parts the message has, `receipts` a JSON list of those of the parts that arrived.
+    was tried and is committed before each try. `doubtful` counts answers that were lost, and `doubts` is a JSON
+    list of the parts whose they were. `parts` is how many parts the message has, `receipts` a JSON list of those
+    of the parts that arrived. `failing_since` is the first of the failures that go on. `replay` tells the
+    deliveries apart that were asked for again: 0 is the first.
     """
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        UniqueConstraint("event", "subscription"),
+        UniqueConstraint("event", "subscription", "replay"),
         Index("deliveries_by_status", "status", "destination"),
         Index("deliveries_by_end", "ended_at"),
     )
@@ -74,14 +76,17 @@ class DeliveryRow(SQLModel, table=True):
     event: str
     event_seq: int = Field(sa_type=BigInteger)
     subscription: str
+    replay: int = 0
     destination: str = Field(index=True)
     status: str
     severity: int
     attempts: int = 0
     doubtful: int = 0
+    doubts: str = Field(default="[]", sa_type=Text)
     parts: int | None = None
     receipts: str = Field(default="[]", sa_type=Text)
     next_attempt_at: int | None = Field(default=None, sa_type=BigInteger)
+    failing_since: int | None = Field(default=None, sa_type=BigInteger)
     error: str | None = Field(default=None, sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
     ended_at: int | None = Field(default=None, sa_type=BigInteger)

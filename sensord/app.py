@@ -92,9 +92,7 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         database = await stack.enter_async_context(open_database(config.database))
         await database.write(sync_configured, _subscriptions(config, clock))
         channels = await _open_channels(config, database, clock, stack)
-        delivery = await stack.enter_async_context(
-            open_delivery(database, channels, clock=clock, owner=config.owner)
-        )
+        delivery = await stack.enter_async_context(open_delivery(database, channels, clock=clock, owner=config.owner))
         commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
         hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
         launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}

@@ -44,6 +44,10 @@ class Outcome:
     quality: Sequence[CheckResult] = ()
 
 
+class LaunchDelayed(Exception):
+    """The attempt could not be started for now (a full disk), and was not: it stays queued."""
+
+
 Started = Callable[[datetime], None]
 
 
@@ -54,13 +58,17 @@ class Launcher(Protocol):
         """Start this attempt and return when it ended. Called at most once per token by a living daemon.
 
         `started` is called once, with the time, when the job's process (or its like) exists. A launch that
-        cannot be made is an outcome `failed` with the reason, not an exception. Cancelling this call (daemon
-        stopping) leaves the attempt running.
+        cannot be made is an outcome `failed` with the reason, not an exception. Raises LaunchDelayed alone, when
+        nothing was started and the same token may be launched again later. Cancelling this call (daemon stopping)
+        leaves the attempt running.
         """
         ...
 
     async def adopt(self, run: Run, started: Started) -> Outcome | None:
-        """After a restart: follow an attempt that may have been started. None: it never was, so it may be."""
+        """After a restart: follow an attempt that may have been started.
+
+        None: it never was, so the same token may be launched.
+        """
         ...
 
     async def cancel(self, run: Run) -> None:

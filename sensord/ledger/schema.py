@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from sqlalchemy import Engine, inspect, text
@@ -45,6 +46,8 @@ def _migrate(engine: Engine) -> None:
     from alembic import command
     from alembic.config import Config
 
+    # What it does is said by us where it matters; its own account of each step is noise in a daemon's log.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_VERSIONS.parent))
     with engine.connect() as conn:

@@ -1,0 +1,168 @@
+"""Deliveries, from the event log to the receipt: route → claim → render → pace → send → record.
+
+Rows are the truth, and everything in memory can be made again from them. The order of the commits is what keeps
+the promise: an event is routed in the transaction that moves the cursor over it; a try is counted before it is
+made; a receipt is recorded before the destination's next message goes. A crash leaves at most one message of each
+destination in doubt, and such a one is sent once more, marked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from random import Random
+
+import anyio
+from anyio.abc import TaskGroup
+
+from notifiers.bell import Bell
+from notifiers.channels import Channel
+from notifiers.clock import SYSTEM, Clock, to_us
+from notifiers.database import Database
+from notifiers.message import Message
+from notifiers.outcomes import Patience
+from notifiers.owner import Owner
+from notifiers.routing import Routing
+from notifiers.sending import Sending
+from notifiers.store import claim, record, recover, requeue, resume
+from notifiers.waiting import WaitingRoom
+from notifiers.wording import to_message
+from rules.event import Event
+from rules.lanes import Item
+
+LOOK_S = 2.0
+"""The event log is looked at this often, whether or not anybody rang."""
+
+GATHER_S = 0.01
+"""Events that follow close upon others gather for this long, so that a burst is routed in few transactions."""
+
+
+class Delivery:
+    """Tells everyone subscribed of every event: at least once, in order, and with no limit exceeded."""
+
+    def __init__(
+        self, database: Database, routing: Routing, waiting: WaitingRoom, sending: Sending, clock: Clock
+    ) -> None:
+        self._database = database
+        self._routing = routing
+        self._waiting = waiting
+        self._sending = sending
+        self._clock = clock
+        self._events = Bell(clock)
+        self._calls: set[anyio.CancelScope] = set()
+        self._idle = Bell(clock)
+
+    def wake(self) -> None:
+        """There may be new events. A hint: they are found without it, a little later."""
+        self._events.ring()
+
+    async def run(self, *, drain: float = 0.0) -> None:
+        """Deliver until cancelled; then let the calls in the air end and be recorded, for `drain` seconds at most."""
+        recovered = await self._database.write(recover, to_us(self._clock.now()))
+        await self._routing.reload()
+        await self._waiting.recall(recovered)
+        await self._waiting.reload(self._routing.directory.paused)
+        async with anyio.create_task_group() as calls:
+            try:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self._route)
+                    tasks.start_soon(self._dispatch, calls)
+            finally:
+                await self._drain(drain)
+
+    async def _route(self) -> None:
+        """Event → deliveries, in the order of events."""
+        while True:
+            routed, waiting = await self._routing.step()
+            self._waiting.admit(waiting)
+            if routed:
+                await self._clock.sleep(GATHER_S)
+            else:
+                await self._events.wait(LOOK_S)
+
+    async def _dispatch(self, calls: TaskGroup) -> None:
+        """Pace: whoever may go, goes; one call at a time to each destination, many destinations at once."""
+        while True:
+            if self._waiting.thin:
+                await self._waiting.refill()
+            found = self._waiting.next()
+            if isinstance(found, Item):
+                calls.start_soon(self._deliver, found)
+            else:
+                await self._waiting.bell.wait(found)
+
+    async def _deliver(self, item: Item) -> None:
+        """Claim → render → send → record. Not stopped half-way but by `_drain`: what is out shall be recorded."""
+        with anyio.CancelScope(shield=True) as call:
+            self._calls.add(call)
+            try:
+                claimed = await self._database.write(claim, item.key)
+                result = await self._sending.attempt(claimed) if claimed is not None else None
+                self._waiting.called(item)
+                recorded = result is not None and await self._database.write(record, result)
+                self._waiting.settled(item, result if recorded else None)
+                if recorded and result is not None and result.changes_more_than_itself:
+                    await self.refresh()
+            finally:
+                self._calls.discard(call)
+                self._idle.ring()
+
+    async def refresh(self) -> None:
+        """Take in what changed in the database by other hands: replays, resumed and moved destinations."""
+        await self._routing.reload()
+        await self._waiting.reload(self._routing.directory.paused)
+
+    async def resume(self, destination: str) -> bool:
+        """Send to a paused destination again, first what waited. False: it was not paused."""
+        resumed = await self._database.write(resume, (destination, to_us(self._clock.now())))
+        await self.refresh()
+        return resumed
+
+    async def replay_event(self, event_id: str) -> list[str]:
+        """Tell everyone subscribed now of an event again; the new deliveries' ids. ValueError: no such event."""
+        waiting = await self._routing.replay(event_id)
+        self._waiting.admit(waiting)
+        return [one.id for one in waiting]
+
+    async def replay_delivery(self, delivery_id: str) -> bool:
+        """Try a dead, uncertain or suppressed delivery again. False: there is no such delivery in such a state."""
+        requeued = await self._database.write(requeue, delivery_id)
+        await self.refresh()
+        return requeued
+
+    async def _drain(self, seconds: float) -> None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(seconds):
+            while self._calls:
+                await self._idle.wait()
+        for call in list(self._calls):
+            call.cancel()
+
+
+@asynccontextmanager
+async def open_delivery(
+    database: Database,
+    channels: Mapping[str, Channel],
+    *,
+    clock: Clock = SYSTEM,
+    owner: str | None = None,
+    base_url: str | None = None,
+    patience: Patience | None = None,
+    per_channel: int = 64,
+    front: int = 500,
+    wording: Callable[[Event], Message] | None = None,
+    random: Random | None = None,
+) -> AsyncIterator[Delivery]:
+    """A Delivery whose `run` is to be started. `owner` is a destination that is told of what does not arrive;
+    `per_channel` is how many calls may be in the air for one channel; `front` is about how many deliveries of one
+    severity of one destination are kept in memory.
+    """
+    sending = Sending(
+        channels,
+        wording or (lambda event: to_message(event, base_url=base_url)),
+        clock=clock,
+        patience=patience or Patience(),
+        owner=Owner(owner, clock, has_inbox="inbox" in channels),
+        random=random or Random(),
+    )
+    waiting = WaitingRoom(database, channels, clock, per_channel=per_channel, front=front)
+    yield Delivery(database, Routing(database, clock), waiting, sending, clock)

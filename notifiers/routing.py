@@ -1,0 +1,133 @@
+"""Events are routed in their order, by the subscriptions as they are in the database at that moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, func, select
+
+from notifiers.bus.embedded import from_row
+from notifiers.clock import Clock, to_us
+from notifiers.database import Database
+from notifiers.fanout import Routed, Unrouted, commit_routed, insert_deliveries, new_deliveries, read_unrouted
+from notifiers.store import Waiting
+from notifiers.subscriptions import Directory, load_directory, version
+from notifiers.tables import deliveries, events
+from rules.event import Event
+from rules.routing import Router, Subscription, Verdict, compile_where
+
+log = structlog.get_logger(__name__)
+
+
+class Routing:
+    """Makes deliveries of events. The same events and subscriptions make the same deliveries, whenever it runs."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._router = Router()
+        self._since: Mapping[str, int] = {}
+        self.directory = Directory(-1, (), {}, frozenset())
+
+    async def step(self) -> tuple[int, list[Waiting]]:
+        """Route what is next: how many events that was, and what is to be sent because of them."""
+        unrouted, current = await self._database.read(_look)
+        if not unrouted.events:
+            return 0, []
+        if current != self.directory.version:
+            await self.reload()
+        now_us = to_us(self._clock.now())
+        rows: list[dict[str, Any]] = []
+        for seq, event in unrouted.events:
+            verdicts = self._route(event, seq)
+            rows += new_deliveries(
+                event, seq, verdicts, directory=self.directory, new_id=self._clock.new_id, now_us=now_us
+            )
+        routed = Routed(
+            cursor=unrouted.cursor,
+            upto=unrouted.events[-1][0],
+            version=self.directory.version,
+            deliveries=tuple(rows),
+        )
+        if not await self._database.write(commit_routed, routed):
+            return len(unrouted.events), []  # The subscriptions changed meanwhile: the next step does it again.
+        return len(unrouted.events), [_waiting(row) for row in rows if row["status"] == "pending"]
+
+    async def reload(self) -> None:
+        """Read the subscriptions anew."""
+        directory = await self._database.read(load_directory)
+        router = Router()
+        for row in directory.subscriptions:
+            try:
+                router.add(_subscription(row))
+            except ValueError as error:
+                # Both ways in check what they let in, so this was written by another version of the program.
+                log.error("subscription.unusable", subscription=row["id"], error=str(error))
+        self._since = {row["id"]: row["since_seq"] for row in directory.subscriptions}
+        self._router, self.directory = router, directory
+
+    async def replay(self, event_id: str) -> list[Waiting]:
+        """Tell everyone subscribed now of an event again, whenever it was. ValueError: no such event."""
+        await self.reload()
+        row = await self._database.read(lambda conn: _event_row(conn, event_id))
+        if row is None:
+            raise ValueError(f"there is no event {event_id!r}; it may have been old enough to be deleted")
+        event = from_row(row)
+        verdicts = [verdict for verdict in self._router.route(event) if verdict.reason is None]
+        rows = new_deliveries(
+            event,
+            row["seq"],
+            verdicts,
+            directory=self.directory,
+            new_id=self._clock.new_id,
+            now_us=to_us(self._clock.now()),
+        )
+        return [_waiting(row) for row in await self._database.write_many(insert_replays, rows)]
+
+    def _route(self, event: Event, seq: int) -> Sequence[Verdict]:
+        try:
+            verdicts = self._router.route(event)
+            early = [one.subscription for one in verdicts if self._since[one.subscription.id] >= seq]
+            if not early:
+                return verdicts
+            # They came after the event, and must not stand in another's way to the same destination either.
+            for subscription in early:
+                self._router.remove(subscription.id)
+            verdicts = self._router.route(event)
+            for subscription in early:
+                self._router.add(subscription)
+        except ValueError as error:
+            # Whoever publishes checks the topic; one bad event must not keep all later ones from being told.
+            log.error("event.unroutable", event_id=event.id, error=str(error))
+            return []
+        else:
+            return verdicts
+
+
+def insert_replays(conn: Connection, batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Insert deliveries beside those that their event and subscription have already."""
+    rows: list[dict[str, Any]] = []
+    for row in batch:
+        same = (deliveries.c.event == row["event"]) & (deliveries.c.subscription == row["subscription"])
+        last = conn.scalar(select(func.max(deliveries.c.replay)).where(same))
+        rows.append({**row, "replay": 0 if last is None else last + 1})
+    insert_deliveries(conn, rows)
+    return rows
+
+
+def _look(conn: Connection) -> tuple[Unrouted, int]:
+    return read_unrouted(conn), version(conn)
+
+
+def _event_row(conn: Connection, event_id: str) -> Mapping[str, Any] | None:
+    return conn.execute(select(events).where(events.c.id == event_id)).mappings().first()
+
+
+def _subscription(row: Mapping[str, Any]) -> Subscription:
+    return Subscription(row["id"], row["topic"], row["destination"], compile_where(row["where"]))
+
+
+def _waiting(row: Mapping[str, Any]) -> Waiting:
+    return Waiting(row["id"], row["destination"], row["severity"], row["event_seq"])

@@ -1,0 +1,110 @@
+"""One try: a claimed delivery is rendered and its next part sent, and whatever happens becomes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+import structlog
+
+from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
+from notifiers.clock import Clock, to_us
+from notifiers.message import Message
+from notifiers.outcomes import Patience, arrived, failed, let_be
+from notifiers.owner import Owner
+from notifiers.store import Claimed, Result
+from rules.event import Event
+
+log = structlog.get_logger(__name__)
+
+
+class Sending:
+    """Sends; never raises but for cancellation."""
+
+    def __init__(
+        self,
+        channels: Mapping[str, Channel],
+        wording: Callable[[Event], Message],
+        *,
+        clock: Clock,
+        patience: Patience,
+        owner: Owner,
+        random: Random,
+    ) -> None:
+        self._channels = channels
+        self._wording = wording
+        self._clock = clock
+        self._patience = patience
+        self._owner = owner
+        self._random = random
+
+    async def attempt(self, claimed: Claimed) -> Result:
+        """Make one call for this delivery; the result is to be recorded."""
+        parts: list[Part] | None = None
+        try:
+            channel, target = self._channel(claimed)
+            parts = self._render(channel, target, claimed)
+            position = len(claimed.progress.receipts)
+            if position >= len(parts):
+                return let_be(claimed, len(parts), self._now())
+            receipt = await _call(channel, target, parts[position])
+        except DeliveryError as error:
+            return self._failed(claimed, error, parts)
+        return arrived(claimed, {"id": receipt.id, **receipt.data}, len(parts), self._now())
+
+    def _channel(self, claimed: Claimed) -> tuple[Channel, str]:
+        name, _, target = claimed.destination.partition(":")
+        channel = self._channels.get(name)
+        if channel is None:
+            raise DeliveryError(f"no channel {name!r} is configured", Reason.gone, permanent=True)
+        return channel, target
+
+    def _render(self, channel: Channel, target: str, claimed: Claimed) -> list[Part]:
+        try:
+            channel.windows(target)
+            return claimed.progress.lay_out(channel.render, self._wording(claimed.event))
+        except Exception as error:
+            # Nothing was sent for certain. It may be a passing trouble of the machine, so it is tried again.
+            log.exception("delivery.unrenderable", delivery=claimed.id)
+            tries = claimed.attempts - len(claimed.progress.receipts)
+            raise DeliveryError(
+                f"the message cannot be rendered: {type(error).__name__}",
+                Reason.refused,
+                permanent=tries >= self._patience.renderings,
+            ) from None
+
+    def _failed(self, claimed: Claimed, error: DeliveryError, parts: list[Part] | None) -> Result:
+        log.info(
+            "delivery.failed",
+            delivery=claimed.id,
+            destination=claimed.destination,
+            reason=error.reason.value,
+            error=str(error),
+        )
+        return failed(
+            claimed,
+            error,
+            None if parts is None else len(parts),
+            now=self._now(),
+            jitter=self._random.random(),
+            patience=self._patience,
+            owner=self._owner,
+        )
+
+    def _now(self) -> int:
+        return to_us(self._clock.now())
+
+
+async def _call(channel: Channel, target: str, part: Part) -> Receipt:
+    try:
+        return await channel.send(target, part)
+    except DeliveryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a fault in one channel must not stop the others
+        # The request may be out. The exception's own words may hold a secret, e.g. a URL with a token.
+        where = error.__traceback__
+        while where is not None and where.tb_next is not None:
+            where = where.tb_next
+        line = f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}" if where is not None else ""
+        log.error("channel.broke", error=type(error).__name__, at=line)
+        raise DeliveryError(f"the channel broke: {type(error).__name__}", Reason.answer_lost, uncertain=True) from None

@@ -1,0 +1,190 @@
+"""Who wants what: subscriptions as they come, hold and end. Every change makes a new version of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, case, func, select, update
+
+from notifiers.tables import bus_cursors, deliveries, destinations, events, subscriptions
+
+VERSION = "subscriptions"
+"""The name under which `bus_cursors` counts the changes of subscriptions and destinations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A subscription somebody wants. `id` is fresh and used if there is none like it. Time in microseconds."""
+
+    id: str
+    topic: str
+    destination: str
+    at: int
+    where: Mapping[str, Any]
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """What makes two subscriptions one: topic, destination and filter."""
+        return self.topic, self.destination, canonical(self.where)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configured:
+    """All the subscriptions of the configuration, at the daemon's start."""
+
+    wanted: tuple[Wanted, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Somebody no longer wants this subscription."""
+
+    id: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Every subscription that holds, who moved where and who is paused, as of one version."""
+
+    version: int
+    subscriptions: Sequence[Mapping[str, Any]]
+    moved: Mapping[str, str]
+    paused: frozenset[str]
+
+    def resolve(self, destination: str) -> str:
+        """Where a destination's messages go now."""
+        seen = {destination}
+        while (target := self.moved.get(destination)) is not None and target not in seen:
+            seen.add(target)
+            destination = target
+        return destination
+
+
+def canonical(where: Mapping[str, Any]) -> str:
+    """A filter as JSON text that is equal for equal filters."""
+    return orjson.dumps(dict(where), option=orjson.OPT_SORT_KEYS).decode()
+
+
+def sync_configured(conn: Connection, batch: Sequence[Configured]) -> list[int]:
+    """Make the subscriptions of origin `config` those of the configuration; the number of changes, for each item.
+
+    One that is there already keeps its id and its place, so it misses nothing that was published while the
+    daemon was down. A new one holds from now on. One that vanished ends. One like a user's becomes `config`.
+    """
+    return [_sync(conn, configured) for configured in batch]
+
+
+def _sync(conn: Connection, configured: Configured) -> int:
+    held = _by_identity(conn)
+    wanted = {one.identity: one for one in configured.wanted}
+    changes = _insert(conn, [one for identity, one in wanted.items() if identity not in held], "config")
+    for identity, row in held.items():
+        if identity not in wanted and row["origin"] == "config":
+            changes += sum(end_subscriptions(conn, [Ended(id=row["id"], at=configured.at)]))
+        elif identity in wanted and row["origin"] != "config":
+            conn.execute(update(subscriptions).where(subscriptions.c.id == row["id"]).values(origin="config"))
+    return changes
+
+
+def add_subscriptions(conn: Connection, batch: Sequence[Wanted]) -> list[tuple[str, bool]]:
+    """A user's subscriptions: the id of each, and whether it is new; one like it that holds is the same one."""
+    held = {identity: row["id"] for identity, row in _by_identity(conn).items()}
+    results: list[tuple[str, bool]] = []
+    fresh: list[Wanted] = []
+    for wanted in batch:
+        found = held.setdefault(wanted.identity, wanted.id)
+        results.append((found, found == wanted.id))
+        if found == wanted.id:
+            fresh.append(wanted)
+    _insert(conn, fresh, "user")
+    return results
+
+
+def end_subscriptions(conn: Connection, batch: Sequence[Ended]) -> list[bool]:
+    """End subscriptions: nothing of theirs that is not on its way goes out any more. False: none such held.
+
+    One that the configuration still names comes back, as a new one, at the next start.
+    """
+    results: list[bool] = []
+    for ended in batch:
+        holds = (subscriptions.c.id == ended.id) & subscriptions.c.ended_at.is_(None)
+        found = conn.execute(update(subscriptions).where(holds).values(ended_at=ended.at)).rowcount == 1
+        if found:
+            waiting = (deliveries.c.subscription == ended.id) & (deliveries.c.status == "pending")
+            conn.execute(
+                update(deliveries)
+                .where(waiting)
+                .values(
+                    # Where an answer was lost, somebody may have read it.
+                    status=case((deliveries.c.doubtful > 0, "uncertain"), else_="suppressed"),
+                    error="unsubscribed",
+                    ended_at=ended.at,
+                    next_attempt_at=None,
+                )
+            )
+        results.append(found)
+    if any(results):
+        bump(conn)
+    return results
+
+
+def load_directory(conn: Connection) -> Directory:
+    """Everything that routing needs to know, of one version."""
+    holding = select(subscriptions).where(subscriptions.c.ended_at.is_(None)).order_by(subscriptions.c.id)
+    rows = [{**row, "where": orjson.loads(row["where"])} for row in conn.execute(holding).mappings()]
+    known = conn.execute(select(destinations)).mappings().all()
+    return Directory(
+        version=version(conn),
+        subscriptions=rows,
+        moved={row["destination"]: row["moved_to"] for row in known if row["moved_to"] is not None},
+        paused=frozenset(row["destination"] for row in known if row["state"] == "paused"),
+    )
+
+
+def version(conn: Connection) -> int:
+    """How many changes there were."""
+    return conn.scalar(select(bus_cursors.c.seq).where(bus_cursors.c.name == VERSION)) or 0
+
+
+def bump(conn: Connection) -> None:
+    """Note a change, so that no routing goes by what was before."""
+    changed = conn.execute(
+        update(bus_cursors).where(bus_cursors.c.name == VERSION).values(seq=bus_cursors.c.seq + 1)
+    ).rowcount
+    if not changed:
+        conn.execute(bus_cursors.insert().values(name=VERSION, seq=1))
+
+
+def _by_identity(conn: Connection) -> dict[tuple[str, str, str], Mapping[str, Any]]:
+    holding = select(subscriptions).where(subscriptions.c.ended_at.is_(None)).order_by(subscriptions.c.id.desc())
+    rows: Iterable[Mapping[str, Any]] = conn.execute(holding).mappings()
+    return {(row["topic"], row["destination"], row["where"]): row for row in rows}
+
+
+def _insert(conn: Connection, fresh: Sequence[Wanted], origin: str) -> int:
+    if not fresh:
+        return 0
+    newest = conn.scalar(select(func.max(events.c.seq))) or 0
+    conn.execute(
+        subscriptions.insert(),
+        [
+            {
+                "id": wanted.id,
+                "topic": wanted.topic,
+                "destination": wanted.destination,
+                "where": canonical(wanted.where),
+                "origin": origin,
+                "created_at": wanted.at,
+                "since_seq": newest,
+                "ended_at": None,
+            }
+            for wanted in fresh
+        ],
+    )
+    bump(conn)
+    return len(fresh)

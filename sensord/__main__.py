@@ -1,0 +1,7 @@
+"""`python -m sensord`."""
+
+from __future__ import annotations
+
+from sensord.cli import main
+
+main()

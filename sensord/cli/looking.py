@@ -1,0 +1,126 @@
+"""Lists of everything, one thing of each, and the story of anything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
+
+# What each list shows, and the columns of its table.
+LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sensors": ("what is looked at, and how it does", ("name", "kind", "jobs", "state", "reason", "last_look")),
+    "jobs": ("what can run", ("name", "kind", "concurrency", "tags", "runs")),
+    "runs": (
+        "what ran, runs and waits",
+        ("id", "job", "subject", "status", "attempt", "requested_at", "ended_at", "error"),
+    ),
+    "events": ("what happened", ("id", "time", "topic", "severity", "message")),
+    "subscriptions": ("who is told of what", ("id", "topic", "destination", "where", "origin")),
+    "deliveries": ("what was told to whom", ("id", "destination", "status", "attempts", "next_attempt_at", "error")),
+    "keys": ("the run_keys that dedupe", ("sensor", "job", "run_key", "run", "claimed_at")),
+    "ticks": ("what was sensed and decided", ("at", "sensor", "subject", "outcome", "reason", "run")),
+    "destinations": ("destinations that are paused or moved", ("destination", "state", "reason", "since", "moved_to")),
+}
+_WITHOUT_SHOW = {"keys", "ticks", "destinations"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add a group for each list, and `explain`."""
+    for name, (what, columns) in LISTS.items():
+        app.add_typer(_group(name, what, columns), name=name)
+    app.command()(explain)
+
+
+def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
+    group = typer.Typer(help=f"{name.capitalize()}: {what}.", no_args_is_help=True)
+
+    @group.command("list", help=f"List {name}, newest first; e.g. `sensord {name} list {columns[1]}=VALUE`.")
+    def listed(
+        context: typer.Context,
+        filters: Filters = None,
+        limit: Limit = 50,
+        after: Annotated[str | None, typer.Option(help="Go on after this `next` of an earlier page.")] = None,
+        json: Json = False,
+    ) -> None:
+        from sensord.cli.show import as_json, table
+
+        query = [*pairs(filters), ("limit", str(limit)), *([("after", after)] if after else [])]
+        with client(context) as api:
+            page = api.call("GET", f"/api/{name}", query=query)
+        if json:
+            as_json(page)
+            return
+        table(page["items"], columns, f"no {name}")
+        if page["next"]:
+            typer.echo(f"more: --after {page['next']}", err=True)
+
+    if name not in _WITHOUT_SHOW:
+
+        @group.command("show", help=f"Show one of the {name}.")
+        def shown(context: typer.Context, which: str, json: Json = False) -> None:
+            from sensord.cli.show import as_json, facts
+
+            with client(context) as api:
+                item = api.call("GET", f"/api/{name}/{which}")
+            if json:
+                as_json(item)
+            else:
+                facts(item)
+
+    if name == "keys":
+        group.command("forget")(forget)
+    if name == "destinations":
+        group.command("resume")(resume)
+    return group
+
+
+def forget(
+    context: typer.Context,
+    run_key: str,
+    job: Annotated[str, typer.Option(help="The job whose key it is.")],
+    sensor: Annotated[str, typer.Option(help="The sensor that claimed it; none for a launch by hand.")] = "",
+    json: Json = False,
+) -> None:
+    """Free a run_key, so that the next request for it is a run."""
+    from sensord.cli.show import as_json
+
+    with client(context) as api:
+        freed = api.call("DELETE", "/api/keys", {"sensor": sensor, "job": job, "run_key": run_key})
+    if json:
+        as_json(freed)
+    else:
+        typer.echo(f"forgotten; run {freed['run']} held it")
+
+
+def resume(context: typer.Context, destination: str, json: Json = False) -> None:
+    """Send to a paused destination again, first what waited."""
+    from sensord.cli.show import as_json
+
+    with client(context) as api:
+        answer = api.call("POST", "/api/destinations/resume", {"destination": destination})
+    if json:
+        as_json(answer)
+    else:
+        typer.echo(f"{destination} is active again")
+
+
+def explain(
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(help="A file, a run_key, or the id of a run, an event or a delivery.")],
+    json: Json = False,
+) -> None:
+    """Tell the whole story of a file, key, run or event, in order: what happened, why, and who was told."""
+    from sensord.cli.show import as_json, plain
+
+    with client(context) as api:
+        told = api.call("GET", "/api/explain", query=[("what", what)])
+    if json:
+        as_json(told)
+        return
+    for line in told["story"]:
+        typer.echo(f"{plain(line['at']) or ' ' * 19}  {plain(line['text'])}")
+    typer.echo(f"\n{plain(told['verdict'])}")
+    if not told["story"] and told["kind"] is None:
+        raise fail("nothing is known of it", WRONG)

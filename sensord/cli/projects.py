@@ -1,0 +1,93 @@
+"""Commands about a project: init, check, schema, run, demo, doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sensord.cli.options import FAILED, WRONG, Json, configuration, fail
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (demo, init, check, schema, run, doctor):
+        app.command()(command)
+
+
+def demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the two files of the demo.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where the demo lives.")] = Path("sensord-demo"),
+) -> None:
+    """See it work: a folder, a job that checks CSV files, and messages. Needs no account."""
+    import os
+
+    import anyio
+    from rich.console import Console
+
+    from sensord.config import ConfigError
+    from sensord.demo import run_demo
+    from sensord.ledger.database import DatabaseInUse
+
+    try:
+        anyio.run(lambda: run_demo(folder.absolute(), once=once, console=Console(), environ=os.environ))
+    except KeyboardInterrupt:
+        typer.echo(f"The demo's folder stays: {folder}")
+    except (ConfigError, DatabaseInUse, OSError) as error:
+        raise fail(str(error)) from None
+
+
+def init(folder: Annotated[Path, typer.Argument(help="The project's folder.")] = Path()) -> None:
+    """Write a sensord.yaml to start from, with a job and a folder to drop files in."""
+    from sensord.scaffold import write_project
+
+    try:
+        written = write_project(folder)
+    except OSError as error:
+        raise fail(str(error), WRONG) from None
+    for path in written:
+        typer.echo(f"wrote {path}")
+    typer.echo("next: sensord check, then sensord run")
+
+
+def check(context: typer.Context) -> None:
+    """Check the configuration; every problem with its file, line and column."""
+    config = configuration(context)
+    counts = {
+        "job": len(config.jobs),
+        "sensor": len(config.sensors),
+        "subscription": len(config.subscriptions),
+    }
+    words = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
+    typer.echo(f"the configuration is right: {words}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of sensord.yaml, from which editors complete it."""
+    from sensord.cli.show import as_json
+    from sensord.config import json_schema
+
+    as_json(json_schema())
+
+
+def run(context: typer.Context) -> None:
+    """Run the daemon until it is told to end (SIGTERM, Ctrl-C); jobs go on running."""
+    from sensord.daemon import run_daemon
+
+    raise typer.Exit(run_daemon(configuration(context)))
+
+
+def doctor(context: typer.Context, json: Json = False) -> None:
+    """Look for what may be wrong, and say what to do; exit 1 where something is."""
+    from sensord.cli.show import as_json
+    from sensord.doctor import examine
+
+    findings = examine(configuration(context))
+    if json:
+        as_json([{"what": one.what, "well": one.well, "text": one.text} for one in findings])
+    else:
+        for one in findings:
+            typer.echo(f"{'well ' if one.well else 'WRONG'}  {one.what}: {one.text}")
+    if not all(one.well for one in findings):
+        raise typer.Exit(FAILED)

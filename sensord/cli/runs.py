@@ -1,0 +1,146 @@
+"""Commands about runs and sensors: launch, cancel, retry, tick, logs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from sensord.cli.options import FAILED, WRONG, Json, client, configuration, fail, pairs
+
+ENDED = {"succeeded", "failed", "cancelled", "lost"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (launch, cancel, retry, tick, logs):
+        app.command()(command)
+
+
+def _typed(schema: Any, name: str, text: str) -> Any:
+    """A parameter's text as what `config_schema` wants of it; without a word there, text."""
+    import json
+
+    wanted = (schema or {}).get("properties", {}).get(name, {}).get("type") if isinstance(schema, dict) else None
+    kinds = set(wanted if isinstance(wanted, list) else [wanted])
+    if not kinds & {"integer", "number", "boolean", "object", "array", "null"}:
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def launch(
+    context: typer.Context,
+    job: str,
+    parameters: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="One value of run_config.")
+    ] = None,
+    run_key: Annotated[str | None, typer.Option(help="Run once for this key, and never again.")] = None,
+    wait: Annotated[bool, typer.Option(help="Wait for the end; exit 1 unless it succeeded.")] = False,
+    json: Json = False,
+) -> None:
+    """Launch a run of a job."""
+    from sensord.cli.show import as_json
+
+    config = configuration(context)
+    schema = config.jobs[job].config_schema if job in config.jobs else None
+    values = {name: _typed(schema, name, text) for name, text in pairs(parameters, "KEY=VALUE")}
+    with client(context) as api:
+        run = api.call("POST", f"/api/jobs/{job}/runs", {"run_config": values, "run_key": run_key})
+        if wait and api.daemon:
+            for _ in api.stream(f"/api/runs/{run['id']}/log", query=[("follow", "1")]) if _has_log(run) else ():
+                pass
+            run = _ended(api, run["id"])
+        if json:
+            as_json(run)
+        elif run.get("duplicate"):
+            typer.echo(f"run {run['id']} holds this run_key already: it {run.get('status', 'is over')}")
+        else:
+            typer.echo(f"run {run['id']} is {run['status']}" + (f": {run['error']}" if run.get("error") else ""))
+        if not api.daemon:
+            typer.echo("it starts when `sensord run` does", err=True)
+            if wait:
+                raise typer.Exit(WRONG)
+    if wait and run["status"] != "succeeded":
+        raise typer.Exit(FAILED)
+
+
+def _has_log(run: dict[str, Any]) -> bool:
+    return run["status"] not in ENDED
+
+
+def _ended(api: Any, run: str) -> dict[str, Any]:
+    """Ask until it has ended; the followed log ends a moment before the record does."""
+    import time
+
+    while True:
+        found: dict[str, Any] = api.call("GET", f"/api/runs/{run}")
+        if found["status"] in ENDED:
+            return found
+        time.sleep(0.1)
+
+
+def cancel(context: typer.Context, run: str, json: Json = False) -> None:
+    """Cancel a run that has not ended."""
+    _verb(context, run, "cancel", "will be cancelled", json)
+
+
+def retry(context: typer.Context, run: str, json: Json = False) -> None:
+    """Repeat a run that has ended, as a new run."""
+    _verb(context, run, "retry", "repeats it", json)
+
+
+def _verb(context: typer.Context, run: str, verb: str, words: str, json: bool) -> None:
+    from sensord.cli.show import as_json
+
+    with client(context) as api:
+        answer = api.call("POST", f"/api/runs/{run}/{verb}")
+    if json:
+        as_json(answer)
+    else:
+        typer.echo(f"run {answer['id']} {words}")
+
+
+def tick(
+    context: typer.Context,
+    sensor: str,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be asked for.")] = False,
+    json: Json = False,
+) -> None:
+    """Evaluate a sensor once, now."""
+    from sensord.cli.show import as_json, plain
+
+    query = [("dry_run", "1")] if dry_run else []
+    with client(context) as api:
+        answer = api.call("POST", f"/api/sensors/{sensor}/tick", query=query)
+    if json:
+        as_json(answer)
+        return
+    typer.echo(f"{answer['sensed']} sensed" + (", nothing done (dry run)" if dry_run else ""))
+    for item in answer["items"]:
+        typer.echo(f"{plain(item['subject'])}")
+        for request in item["requests"]:
+            held = f"; run {request['held_by']} has this key" if request["held_by"] else ""
+            typer.echo(f"  {request['job']} for {plain(request['run_key'])}{held}")
+        for word in ("skipped", "error"):
+            if item[word]:
+                typer.echo(f"  {word}: {plain(item[word])}")
+
+
+def logs(
+    context: typer.Context,
+    run: str,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="As it grows, until the attempt ended.")] = False,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Default: the newest.")] = None,
+) -> None:
+    """Print a run's output."""
+    query = [*([("follow", "1")] if follow else []), *([("attempt", str(attempt))] if attempt else [])]
+    with client(context) as api:
+        if follow and not api.daemon:
+            raise fail("no daemon runs, so nothing grows; leave out -f", WRONG)
+        for piece in api.stream(f"/api/runs/{run}/log", query=query):
+            sys.stdout.buffer.write(piece)
+            sys.stdout.buffer.flush()

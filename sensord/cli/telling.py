@@ -1,0 +1,113 @@
+"""Commands about events and messages: publish, subscribe, inbox, replay."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from sensord.cli.options import WRONG, Json, Limit, client, fail, pairs
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (publish, subscribe, unsubscribe, inbox, replay):
+        app.command()(command)
+
+
+def publish(
+    context: typer.Context,
+    topic: str,
+    message: str,
+    severity: Annotated[str, typer.Option(help="debug, info, warning, error or critical.")] = "info",
+    data: Annotated[str | None, typer.Option(help="JSON that goes along.")] = None,
+    json: Json = False,
+) -> None:
+    """Publish an event on a topic; back once it is durable."""
+    from json import loads
+
+    from sensord.cli.show import as_json
+
+    body: dict[str, Any] = {"topic": topic, "message": message, "severity": severity}
+    if data is not None:
+        try:
+            body["data"] = loads(data)
+        except ValueError as error:
+            raise fail(f"--data is no JSON: {error}", WRONG) from None
+    with client(context) as api:
+        answer = api.call("POST", "/api/events", body)
+    if json:
+        as_json(answer)
+    else:
+        typer.echo(f"event {answer['id']}")
+
+
+def subscribe(
+    context: typer.Context,
+    topic: Annotated[str, typer.Argument(help="A topic; `*` is one token, `>` the rest.")],
+    destination: Annotated[str, typer.Argument(help="telegram:ID, slack:CHANNEL, webhook:NAME, console: or inbox:")],
+    where: Annotated[list[str] | None, typer.Option(metavar="FIELD=VALUE", help="e.g. severity='>=warning'")] = None,
+    json: Json = False,
+) -> None:
+    """Tell a destination of the events of a topic."""
+    from sensord.cli.show import as_json
+
+    body = {"topic": topic, "to": destination, "where": dict(pairs(where))}
+    with client(context) as api:
+        answer = api.call("POST", "/api/subscriptions", body)
+    if json:
+        as_json(answer)
+    else:
+        typer.echo(f"subscription {answer['id']}" + (" holds already" if answer["duplicate"] else ""))
+
+
+def unsubscribe(context: typer.Context, subscription: str, json: Json = False) -> None:
+    """End a subscription."""
+    from sensord.cli.show import as_json
+
+    with client(context) as api:
+        answer = api.call("DELETE", f"/api/subscriptions/{subscription}")
+    if json:
+        as_json(answer)
+    else:
+        typer.echo(f"subscription {answer['id']} has ended")
+
+
+def inbox(
+    context: typer.Context,
+    limit: Limit = 20,
+    json: Json = False,
+) -> None:
+    """Print the messages of the `inbox:` destination, the newest last."""
+    from sensord.cli.show import as_json, plain
+
+    with client(context) as api:
+        page = api.call("GET", "/api/inbox", query=[("limit", str(limit))])
+    if json:
+        as_json(page)
+        return
+    if not page["items"]:
+        typer.echo("no messages")
+    for item in reversed(page["items"]):
+        typer.echo(f"{plain(item['at'])}  {item['severity']}")
+        for line in item["text"].split("\n"):
+            typer.echo(f"  {plain(line)}")
+        typer.echo("")
+
+
+def replay(context: typer.Context, which: Annotated[str, typer.Argument(metavar="EVENT|DELIVERY")]) -> None:
+    """Tell again: an event to everyone subscribed now, or one delivery that did not arrive."""
+    from sensord.cli.client import ApiError
+
+    with client(context) as api:
+        try:
+            answer = api.call("POST", f"/api/events/{which}/replay")
+        except ApiError as error:
+            if error.status != 404:  # noqa: PLR2004 - not an event's id
+                raise
+            api.call("POST", f"/api/deliveries/{which}/replay")
+            typer.echo(f"delivery {which} is tried again")
+            return
+        typer.echo(f"{len(answer['deliveries'])} deliveries of event {which}")
+        if not api.daemon:
+            typer.echo("they go out when `sensord run` does", err=True)

@@ -1,0 +1,57 @@
+"""`sensord.yaml` as values: found, read, checked and made absolute. What others import comes from here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sensord.configcheck import checked
+from sensord.configfile import read
+from sensord.configparts import JobConfig, RetryConfig, SensorConfig
+from sensord.configproblems import ConfigError, Problem
+from sensord.configschema import schema
+from sensord.configsections import Config, HttpConfig, LogConfig, RetentionConfig, SubscriptionConfig
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "HttpConfig",
+    "JobConfig",
+    "LogConfig",
+    "Problem",
+    "RetentionConfig",
+    "RetryConfig",
+    "SensorConfig",
+    "SubscriptionConfig",
+    "find",
+    "json_schema",
+    "load",
+]
+
+
+def find(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """The file that is used: `path`, else `$SENSORD_CONFIG`, else `./sensord.yaml`. ConfigError if it is not there."""
+    named = (os.environ if environ is None else environ).get("SENSORD_CONFIG")
+    why = "-c" if path is not None else "$SENSORD_CONFIG" if named else "the current folder"
+    chosen = path if path is not None else Path(named or "sensord.yaml")
+    if not os.path.exists(chosen):  # noqa: PTH110 (never raises, whatever the name)
+        looked = f"there is no such file (looked for by {why}, in {Path.cwd()})"
+        raise ConfigError([Problem(file=str(chosen), found=looked, hint="`sensord init` writes one to start from")])
+    return chosen
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+    """Read, check and complete the configuration; ConfigError holds every problem that was found.
+
+    Every secret in it is known to the process's redactor from here on, also where this raises. `environ` is
+    what `${NAME}` takes its values from; by default the process's environment.
+    """
+    variables = os.environ if environ is None else environ
+    return checked(read(find(path, variables), variables))
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of the file as it is written, for editors."""
+    return schema()

@@ -1,0 +1,156 @@
+"""The kinds of values that configuration is made of: names, topics, destinations, templates, schemas."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, ValidationError, WithJsonSchema
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from notifiers.channels import split_destination
+from notifiers.settings import Duration
+
+CHANNELS = ("telegram", "slack", "webhook", "console", "inbox")
+"""The channels that a destination may name; the last two need no configuration and no target."""
+NO_TARGET = ("console", "inbox")
+
+_NAME = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
+_CENTURY = 36_500 * 86_400.0
+
+
+def located(title: str, errors: Iterator[tuple[tuple[str | int, ...], str]]) -> None:
+    """Raise one ValidationError that holds every error at its own place below the field; pass if there is none."""
+    details: list[InitErrorDetails] = [
+        {"type": PydanticCustomError("value_error", "{text}", {"text": text}), "loc": loc, "input": None}
+        for loc, text in errors
+    ]
+    if details:
+        raise ValidationError.from_exception_data(title, details, hide_input=True)
+
+
+def check_destination(destination: str) -> str:
+    """Pass a destination of a channel that exists; ValueError says what is wrong with another."""
+    channel, target = split_destination(destination)
+    if channel not in CHANNELS:
+        raise ValueError(f"the channel {channel!r} is none of {', '.join(CHANNELS)}")
+    if not target and channel not in NO_TARGET:
+        raise ValueError(f"{destination!r} names no target; write {channel}:TARGET")
+    return destination
+
+
+def _topic(value: str) -> str:
+    from rules.topics import check_topic
+
+    check_topic(value)
+    return value
+
+
+def _pattern(value: str) -> str:
+    from rules.topics import check_pattern
+
+    check_pattern(value)
+    return value
+
+
+def _text_template(value: str) -> str:
+    from rules.templates import compile_text
+
+    compile_text(value)
+    return value
+
+
+def _expression(value: str) -> str:
+    from rules.templates import compile_expression
+
+    compile_expression(value)
+    return value
+
+
+def _tree(value: Any) -> Any:
+    from rules.templates import compile_tree
+
+    def errors() -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for loc, leaf in _leaves(value, ()):
+            try:
+                compile_tree(leaf)
+            except ValueError as error:
+                yield loc, str(error)
+
+    if not isinstance(value, dict | str):
+        raise PydanticCustomError("dict_type", "a mapping")
+    located("template", errors())
+    return value
+
+
+def _leaves(tree: Any, loc: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from _leaves(value, (*loc, key))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from _leaves(value, (*loc, index))
+    else:
+        yield loc, tree
+
+
+def _where(value: dict[str, Any]) -> dict[str, Any]:
+    from rules.conditions import compile_where
+
+    def errors() -> Iterator[tuple[tuple[str | int, ...], str]]:
+        for key, expected in value.items():
+            try:
+                compile_where({key: expected})
+            except ValueError as error:
+                yield (key,), str(error)
+
+    located("where", errors())
+    return value
+
+
+def _schema(value: dict[str, Any]) -> dict[str, Any]:
+    from jsonschema import Draft202012Validator
+
+    def errors() -> Iterator[tuple[tuple[str | int, ...], str]]:
+        meta = Draft202012Validator(
+            Draft202012Validator.META_SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER
+        )
+        for error in meta.iter_errors(value):
+            yield tuple(error.absolute_path), f"not a JSON Schema: {_shortened(error.message)}"
+        for loc, leaf in _leaves(value, ()):
+            if loc and loc[-1] in ("$ref", "$dynamicRef") and not (isinstance(leaf, str) and leaf.startswith("#")):
+                yield loc, "a reference to another document; only '#/…' within this schema is followed"
+
+    located("JSON Schema", errors())
+    return value
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= 200 else f"{message[:200]}…"  # noqa: PLR2004 (what fits on a line or two)
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("a name is 1 to 100 letters, digits, '_' and '-', because it becomes part of topics")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name), WithJsonSchema({"type": "string", "pattern": _NAME.pattern})]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Priority = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+Period = Annotated[Duration, Field(gt=0, le=_CENTURY)]
+"""A duration that is not zero, and at most a century, so that no time overflows."""
+Pause = Annotated[Duration, Field(ge=0, le=_CENTURY)]
+Topic = Annotated[str, AfterValidator(_topic)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Destination = Annotated[str, AfterValidator(check_destination)]
+TextTemplate = Annotated[str, AfterValidator(_text_template)]
+Expression = Annotated[str, AfterValidator(_expression)]
+TreeTemplate = Annotated[
+    dict[str, Any] | str, PlainValidator(_tree), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]})
+]
+"""A mapping whose texts are templates, or one `{{ expression }}` that yields a mapping."""
+Where = Annotated[dict[str, Any], AfterValidator(_where)]
+JsonSchema = Annotated[dict[str, Any], AfterValidator(_schema)]

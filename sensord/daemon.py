@@ -1,0 +1,122 @@
+"""The daemon's process: what it promises, the signals it heeds, the order in which it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import structlog
+from sqlalchemy import Connection, text
+
+from sensord.app import App, open_app
+from sensord.config import Config
+from sensord.launchers.command_link import SupervisorUnavailableError
+from sensord.ledger.database import DatabaseInUse
+from sensord.ledger.schema import SchemaError
+from sensord.secrets import redact, setup_logging
+from sensord.web.api import serve
+
+log = structlog.get_logger("sensord")
+
+# While the ledger's thread works, whoever lets go of the interpreter's lock for a moment waits this long to get it
+# back. Python's 5 ms would stand at every small read of the loop.
+_SWITCH_SECONDS = 0.0005
+
+
+def run_daemon(config: Config) -> int:
+    """Run until a signal ends it. The exit code: 0 after a signal, 1 where it could not start, said in a line."""
+    setup_logging(config.log.level, config.log.format)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    code = 0
+    try:
+        anyio.run(_live, config)
+    except* (DatabaseInUse, SchemaError, SupervisorUnavailableError, OSError) as group:
+        for error in _leaves(group):
+            log.error("daemon.cannot_run", reason=redact(str(error)))  # noqa: TRY400 - a sentence, not a traceback
+        code = 1
+    return code
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    else:
+        yield error
+
+
+async def _live(config: Config) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(_heed, group.cancel_scope)
+        # What is opened first is closed last: the API stops answering first, so that nothing is accepted any more;
+        # then sensing, running and telling stop, each after the commit it is in; then the ledger commits what was
+        # handed over, and closes. Jobs are in their supervisor's hands and go on.
+        async with open_app(config) as app, anyio.create_task_group() as work:
+            await work.start(app.run)
+            async with serve(app) as url:
+                with _noted(config.state, url):
+                    log.info("daemon.ready", url=url, **await app.database.read(promises), **_counts(app))
+                    _notify("READY=1")
+                    try:
+                        await anyio.sleep_forever()
+                    finally:
+                        _notify("STOPPING=1")
+                        app.ready = False
+            work.cancel_scope.cancel()
+
+
+async def _heed(scope: anyio.CancelScope) -> None:
+    """The first signal ends it in order; a second one ends it at once."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            log.info("daemon.ending", signal=signal.Signals(number).name)
+            break
+    # Leaving the receiver gave the signals their own meaning back, so that a second one kills.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    scope.cancel()
+
+
+@contextmanager
+def _noted(state: Path, url: str) -> Iterator[None]:
+    """Tell commands where the daemon is, in `daemon.json` of the state folder."""
+    note, spare = state / "daemon.json", state / "daemon.json.new"
+    spare.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+    spare.replace(note)
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def promises(conn: Connection) -> dict[str, str]:
+    """What the database is, and how durable what it acknowledges."""
+    if conn.dialect.name == "sqlite":
+        sync = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}[int(conn.scalar(text("PRAGMA synchronous")) or 0)]
+        mode = conn.scalar(text("PRAGMA journal_mode"))
+        return {"database": f"SQLite {sqlite3.sqlite_version}", "durable": f"journal {mode}, synchronous {sync}"}
+    version = conn.scalar(text("SHOW server_version"))
+    return {
+        "database": f"PostgreSQL {version}",
+        "durable": f"synchronous_commit {conn.scalar(text('SHOW synchronous_commit'))}",
+    }
+
+
+def _counts(app: App) -> dict[str, int]:
+    config = app.config
+    return {"jobs": len(config.jobs), "sensors": len(config.sensors), "subscriptions": len(config.subscriptions)}
+
+
+def _notify(state: str) -> None:
+    """Tell systemd (`Type=notify`), where it asks to be told: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -1,0 +1,100 @@
+"""What may be wrong with a set-up, said in words, with what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from sensord.cli.client import ApiError, NoWayError, daemon_url, open_client
+from sensord.config import Config
+from sensord.launchers.command import CommandConfig
+from sensord.sources.directory import DirectoryConfig
+
+_LEAST_MB = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    well: bool
+    text: str
+
+
+def examine(config: Config) -> list[Finding]:
+    """Look at everything that can be looked at from here, without changing anything."""
+    return [*_places(config), *_kernel(config), *_jobs(config), *_daemon(config)]
+
+
+def _places(config: Config) -> Iterator[Finding]:
+    free = shutil.disk_usage(_there(config.state)).free // 2**20
+    yield Finding("disk", free >= _LEAST_MB, f"{free} MB free for {config.state}")
+    yield Finding("database", True, config.database_label)
+    for name, sensor in config.sensors.items():
+        if isinstance(sensor.source, DirectoryConfig):
+            path = sensor.source.path
+            readable = path.is_dir() and os.access(path, os.R_OK | os.X_OK)
+            wrong = "is missing: make it" if not path.exists() else "cannot be read: check its owner and mode"
+            yield Finding(f"sensor {name}", readable, f"{path} {'can be read' if readable else wrong}")
+
+
+def _there(path: Path) -> Path:
+    return next(one for one in (path, *path.parents) if one.exists())
+
+
+def _kernel(config: Config) -> Iterator[Finding]:
+    limit = Path("/proc/sys/fs/inotify/max_user_watches")
+    if limit.exists():
+        allowed, needed = int(limit.read_text()), 0
+        for sensor in config.sensors.values():
+            if isinstance(sensor.source, DirectoryConfig) and sensor.source.path.is_dir():
+                needed += 1
+                if sensor.source.recursive:
+                    needed += sum(len(folders) for _, folders, _ in os.walk(sensor.source.path))
+        text = f"{needed} folders to watch, {allowed} allowed (fs.inotify.max_user_watches)"
+        yield Finding("inotify", needed <= allowed, text)
+
+
+def _jobs(config: Config) -> Iterator[Finding]:
+    for name, job in config.jobs.items():
+        if isinstance(job.launcher, CommandConfig):
+            program = job.launcher.command[0]
+            path = job.launcher.env.get("PATH", os.environ.get("PATH"))
+            cwd = job.launcher.cwd or Path.cwd()
+            found = (cwd / program).exists() if "/" in program else shutil.which(program, path=path) is not None
+            text = f"{program} {'is there' if found or '{{' in program else 'is not on PATH: give its full path'}"
+            yield Finding(f"job {name}", found or "{{" in program, text)
+
+
+def _daemon(config: Config) -> Iterator[Finding]:
+    url = daemon_url(config.state)
+    if url is None:
+        yield Finding("daemon", False, "none runs: start `sensord run`")
+        return
+    try:
+        with urlopen(f"{url}/readyz", timeout=5) as answer:  # noqa: S310 - our own daemon's URL
+            yield Finding("daemon", answer.status == 200, f"ready at {url}")  # noqa: PLR2004
+    except (URLError, OSError) as error:
+        yield Finding("daemon", False, f"it does not say that it is ready: {error}")
+        return
+    try:
+        with open_client(config) as api:
+            for sensor in api.call("GET", "/api/sensors")["items"]:
+                if sensor["state"] == "failed":
+                    yield Finding(f"sensor {sensor['name']}", False, str(sensor["reason"]))
+            for one in api.call("GET", "/api/destinations")["items"]:
+                if one["state"] == "paused":
+                    hint = f"then: sensord destinations resume {one['destination']}"
+                    yield Finding(f"destination {one['destination']}", False, f"paused: {one['reason']}; {hint}")
+            for status in ("dead", "uncertain"):
+                found = api.call("GET", "/api/deliveries", query=[("status", status), ("limit", "100")])["items"]
+                text = f"{len(found)} {status}" + (f": sensord deliveries list status={status}" if found else "")
+                yield Finding("deliveries", not found, text)
+    except (ApiError, NoWayError) as error:
+        yield Finding("daemon", False, str(error))

@@ -1,0 +1,208 @@
+"""The whole story of a file, key, run, event or delivery: what happened when, why, and who was told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, or_, select
+
+from notifiers.bus.embedded import from_row
+from notifiers.clock import from_us
+from notifiers.tables import deliveries, events, subscriptions
+from rules.event import Event, rfc3339
+from rules.routing import Subscription, compile_where
+from rules.routing import explain as explain_routing
+from sensord.app import App
+from sensord.ledger.tables import TERMINAL, run_keys, runs, ticks
+
+_MANY = 50
+
+
+@dataclass(slots=True)
+class _Story:
+    """Lines in the order of their times, and what they amount to."""
+
+    what: str
+    kind: str | None = None
+    lines: list[tuple[int, int, int | None, str, dict[str, str]]] = field(default_factory=list)
+    verdict: str = ""
+
+    def tell(self, at: int | None, text: str, *, behind: bool = False, **ref: str) -> None:
+        """Add a line; one without a time, and one that belongs `behind` the line before it, stays there."""
+        last = self.lines[-1][0] if self.lines else 0
+        self.lines.append((last if at is None or behind else at, len(self.lines), at, text, ref))
+
+    def as_json(self) -> dict[str, Any]:
+        """What the API answers."""
+        story = [
+            {"at": rfc3339(from_us(at)) if at else None, "text": text, "ref": ref}
+            for _, _, at, text, ref in sorted(self.lines, key=lambda line: line[:2])
+        ]
+        return {"what": self.what, "kind": self.kind, "story": story, "verdict": self.verdict}
+
+
+async def explain(app: App, what: str) -> dict[str, Any]:
+    """Tell the story of a file (a path or its printable form), a run_key, or the id of a run, event or delivery.
+
+    `kind` is what it was found to be, or None; `story` has the lines in order, each with its time; `verdict` is
+    one sentence.
+    """
+    story = await app.database.read(lambda conn: _recorded(conn, what))
+    if story.kind is None:
+        _never_sensed(app, what, story)
+    return story.as_json()
+
+
+def _recorded(conn: Connection, what: str) -> _Story:
+    story = _Story(what)
+    if event := conn.execute(select(events).where(events.c.id == what)).mappings().first():
+        story.kind = "event"
+        _event(conn, dict(event), story)
+        story.verdict = _told(conn, [what])
+    elif delivery := conn.execute(select(deliveries).where(deliveries.c.id == what)).mappings().first():
+        story.kind = "delivery"
+        found = conn.execute(select(events).where(events.c.id == delivery["event"])).mappings().first()
+        if found is not None:
+            story.tell(found["time"], f"event {found['type']} on {found['topic']}: {found['message']}")
+        _delivery(dict(delivery), story)
+        story.verdict = f"the delivery to {delivery['destination']} is {delivery['status']}"
+    else:
+        _file_key_or_run(conn, what, story)
+    return story
+
+
+def _file_key_or_run(conn: Connection, what: str, story: _Story) -> None:
+    subjects = {what, os.path.abspath(what)}  # noqa: PTH100 - a text that may be a path, not one of our files
+    if found := _rows(conn, select(runs).where(runs.c.id == what)):
+        story.kind, run = "run", found[0]
+        decided = (
+            conn.execute(select(ticks).where(ticks.c.run == what).limit(_MANY))
+            if run["subject"] is None
+            else (
+                conn.execute(select(ticks).where(ticks.c.subject == run["subject"]).order_by(ticks.c.seq).limit(_MANY))
+            )
+        )
+        sensed = [dict(row) for row in decided.mappings() if row["run"] in {what, None}]
+    else:
+        sensed = _rows(conn, select(ticks).where(ticks.c.subject.in_(subjects)).order_by(ticks.c.seq.desc()))
+        wanted = or_(runs.c.subject.in_(subjects), runs.c.run_key == what)
+        found = _rows(conn, select(runs).where(wanted).order_by(runs.c.id.desc()))
+        holders = conn.execute(select(run_keys).where(run_keys.c.run.in_([row["id"] for row in found]))).mappings()
+        story.kind = "file" if any(row["subject"] in subjects for row in (*sensed, *found)) else None
+        if story.kind is None and found:
+            story.kind = "key"
+            held = [row["run"] for row in holders if row["run_key"] == what]
+            story.tell(
+                None, f"the run_key is held by run {held[0]}" if held else "the run_key was forgotten: it is free"
+            )
+    for tick in sensed:
+        _tick(tick, story)
+    for run in found:
+        _run(conn, run, story)
+    if story.kind is not None:
+        story.verdict = _verdict(conn, sensed, found)
+
+
+def _rows(conn: Connection, query: Any) -> list[dict[str, Any]]:
+    return [dict(row) for row in conn.execute(query.limit(_MANY)).mappings()]
+
+
+def _tick(tick: Mapping[str, Any], story: _Story) -> None:
+    decided = {
+        "requested": f"a run of {tick['job']} for run_key {tick['run_key']}: run {tick['run']}",
+        "duplicate": f"no second run: {tick['reason']}",
+        "skipped": f"no run: {tick['reason']}",
+        "error": f"no run, the rule failed: {tick['reason']}",
+    }[tick["outcome"]]
+    story.tell(tick["at"], f"sensed by {tick['sensor']}: {tick['subject']}; decided: {decided}")
+
+
+def _run(conn: Connection, run: Mapping[str, Any], story: _Story) -> None:
+    sensor = f" because of sensor {run['sensor']}" if run["sensor"] else " by hand or program"
+    story.tell(run["requested_at"], f"run {run['id']} of job {run['job']} requested{sensor}", run=run["id"])
+    for row in _rows(conn, select(events).where(events.c.run == run["id"]).order_by(events.c.seq)):
+        _event(conn, row, story)
+    if run["status"] not in TERMINAL:
+        due = f"; the next attempt is due {rfc3339(from_us(run['next_attempt_at']))}" if run["next_attempt_at"] else ""
+        story.tell(None, f"it is {run['status']}, attempt {run['attempt']}{due}", run=run["id"])
+
+
+def _event(conn: Connection, row: Mapping[str, Any], story: _Story) -> None:
+    event = from_row(row)
+    topics = " and ".join(event.topics)
+    story.tell(row["time"], f"{event.type} on {topics}: {event.message}", event=event.id)
+    found = _rows(conn, select(deliveries).where(deliveries.c.event == event.id).order_by(deliveries.c.id))
+    for delivery in found:
+        _delivery(delivery, story)
+    if not found:
+        story.tell(None, f"  told nobody: {_why_nobody(conn, event)}", event=event.id)
+
+
+def _delivery(row: Mapping[str, Any], story: _Story) -> None:
+    tries = f" after {row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}" if row["attempts"] else ""
+    why = f": {row['error']}" if row["error"] else ""
+    receipts = orjson.loads(row["receipts"])
+    receipt = f" (receipt {', '.join(str(one['id']) for one in receipts)})" if receipts else ""
+    text = f"  to {row['destination']} {row['status']}{tries}{why}{receipt}"
+    story.tell(row["ended_at"] or row["created_at"], text, behind=True, delivery=row["id"])
+
+
+def _why_nobody(conn: Connection, event: Event) -> str:
+    """No delivery at all: each subscription that holds, and why it does not take this event."""
+    held = _rows(conn, select(subscriptions).where(subscriptions.c.ended_at.is_(None)))
+    if not held:
+        return "there is no subscription"
+    reasons = []
+    for row in held[:5]:
+        where = compile_where(orjson.loads(row["where"]))
+        one = Subscription(row["id"], row["topic"], row["destination"], where)
+        reasons.append(f"{row['topic']} → {row['destination']}: {explain_routing(event, one)}")
+    more = f"; and {len(held) - 5} more" if len(held) > 5 else ""  # noqa: PLR2004
+    return "; ".join(reasons) + more
+
+
+def _verdict(conn: Connection, sensed: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> str:
+    if not found:
+        last = sensed[0]
+        return f"it was sensed and asked for no run: {last['reason'] or last['outcome']}"
+    run = found[0]
+    ids = list(conn.scalars(select(events.c.id).where(events.c.run == run["id"])))
+    error = f" ({run['error']})" if run["error"] else ""
+    return f"run {run['id']} {_is(run['status'])}{error}; {_told(conn, ids)}"
+
+
+def _is(status: str) -> str:
+    return {"queued": "is queued", "running": "is running", "lost": "was lost", "cancelled": "was cancelled"}.get(
+        status, status
+    )
+
+
+def _told(conn: Connection, ids: Sequence[str]) -> str:
+    if not ids:
+        return "no event of it is kept any more"
+    rows = conn.execute(select(deliveries.c.destination, deliveries.c.status).where(deliveries.c.event.in_(ids))).all()
+    if not rows:
+        return "nobody was told"
+    by: dict[str, set[str]] = {}
+    for destination, status in rows:
+        by.setdefault(status, set()).add(destination)
+    return "; ".join(f"{status}: {', '.join(sorted(to))}" for status, to in sorted(by.items()))
+
+
+def _never_sensed(app: App, what: str, story: _Story) -> None:
+    """No record has it: ask each source why."""
+    story.verdict = "nothing is known of it"
+    path = os.path.abspath(what)  # noqa: PTH100
+    for name, source in app.sources.items():
+        if (reason := source.why(path)) is not None:
+            story.tell(None, f"sensor {name} would not take it: {reason}", sensor=name)
+        else:
+            story.tell(None, f"sensor {name} would take it, and has not yet", sensor=name)
+    if not app.sources:
+        story.tell(None, "there is no sensor")
+    if os.path.lexists(path):
+        story.kind, story.verdict = "file", "it was never sensed"

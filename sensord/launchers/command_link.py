@@ -1,0 +1,313 @@
+"""The daemon's side of the line to the supervisor: start one when there is none, and never lose sight of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Any
+
+import anyio
+import structlog
+from anyio.abc import SocketStream, TaskStatus
+
+from notifiers.clock import Clock, to_us
+from sensord.launchers import LaunchDelayed
+
+VERSION = 1
+_SOCKET = "supervisor.sock"
+_PROGRAM = Path(__file__).with_name("command_supervisor.py")
+_BUSY = 75
+_TRIES = 100
+_PAUSE = 0.05
+_RETRY = 1.0
+DAMAGED = "the supervisor's journal was damaged; whether this attempt was started is unknown"
+
+log = structlog.get_logger(__name__)
+
+State = dict[str, Any]
+
+
+class SupervisorUnavailableError(Exception):
+    """No supervisor runs and none can be started; the text says why, for a person."""
+
+
+class Followed:
+    """One attempt that somebody waits for. `changed` is set whenever there is something new to look at."""
+
+    __slots__ = ("changed", "delayed", "request", "sent_at", "state")
+
+    def __init__(self, request: bytes | None, state: State | None = None) -> None:
+        self.request = request
+        self.sent_at: int | None = None
+        self.state = state
+        self.delayed = ""
+        self.changed = anyio.Event()
+
+    def tell(self, state: State) -> None:
+        """Wake whoever waits."""
+        self.state = state
+        self.changed.set()
+
+
+class Link:
+    """The connection, made again whenever it breaks. What is known of every attempt is mirrored in `known`.
+
+    Nothing is asked twice in a way that could start twice: a token that the supervisor's journal knows is answered
+    with what became of it, so after a break every request that may not have arrived is simply sent again.
+    """
+
+    def __init__(self, state: Path, clock: Clock, linger: float, environment: Mapping[str, str]) -> None:
+        self._state = state
+        self._clock = clock
+        self._linger = linger
+        self._environment = dict(environment)
+        self._folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._followed: dict[str, Followed] = {}
+        self._cancelled: set[str] = set()
+        self._out: list[bytes] = []
+        self._more = anyio.Event()
+        self._stream: SocketStream | None = None
+        self.known: dict[str, State] = {}
+        self.damaged_at: int | None = None
+        self.pid = 0
+
+    def start(self, token: str, request: State) -> Followed:
+        """Ask for this attempt's process, now or once there is a connection."""
+        followed = self._followed[token] = Followed(_line({"op": "start", "token": token, **request}))
+        if self._stream is not None:
+            self._send_start(followed)
+        return followed
+
+    def find(self, token: str) -> Followed | None:
+        """Follow an attempt that the supervisor knows."""
+        if token not in self.known:
+            return None
+        followed = self._followed[token] = Followed(None, self.known[token])
+        followed.changed.set()
+        return followed
+
+    async def wait(self, followed: Followed) -> State:
+        """What is new of the attempt: that its process exists, or that it ended.
+
+        LaunchDelayed: it was not started, and may be asked for again.
+        """
+        await followed.changed.wait()
+        followed.changed = anyio.Event()
+        if followed.delayed:
+            raise LaunchDelayed(followed.delayed)
+        if followed.state is None:
+            raise RuntimeError("an attempt was woken without news")
+        return followed.state
+
+    def leave(self, token: str) -> None:
+        """Nobody waits for the attempt any more; it goes on."""
+        self._followed.pop(token, None)
+
+    def cancel(self, token: str) -> None:
+        """Ask for its end, again after each break until it ended."""
+        if token in self._followed or token in self.known:
+            self._cancelled.add(token)
+            self._send({"op": "cancel", "token": token})
+
+    def forget(self, tokens: Iterable[str]) -> None:
+        """Let go of ended attempts."""
+        names = list(tokens)
+        for token in names:
+            self.known.pop(token, None)
+            self._cancelled.discard(token)
+        self._send({"op": "forget", "tokens": names})
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Keep the connection until cancelled. Raises SupervisorUnavailableError before the first one only."""
+        connected = False
+        while True:
+            try:
+                async with self._connected() as (stream, received):
+                    if not connected:
+                        connected = True
+                        task_status.started()
+                    await self._talk(stream, received)
+            except SupervisorUnavailableError as error:
+                if not connected:
+                    raise
+                self._delay(str(error))
+                await self._clock.sleep(_RETRY)
+
+    async def flush(self) -> None:
+        """Send what is waiting, such as the last `forget`, before the end."""
+        if self._stream is not None and self._out:
+            data, self._out = b"".join(self._out), []
+            await self._stream.send(data)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        os.close(self._folder)
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[SocketStream, bytes]]:
+        """A greeted connection to a supervisor of this version, and what came behind the greeting."""
+        for _ in range(_TRIES):
+            async with await self._connect() as stream:
+                greeting = {"op": "hello", "version": VERSION, "env": self._environment}
+                hello, rest = await _greet(stream, greeting)
+                if hello is None:
+                    continue
+                if hello["version"] == VERSION:
+                    self._catch_up(hello)
+                    self._stream = stream
+                    try:
+                        yield stream, rest
+                    finally:
+                        self._stream = None
+                    return
+                log.warning(
+                    "supervisor_replaced",
+                    reason="the running supervisor speaks another version of the protocol; it goes on with our code",
+                    its_version=hello["version"],
+                    our_version=VERSION,
+                    pid=hello["pid"],
+                    runs=sum(1 for run in hello["runs"] if run["ended"] is None),
+                )
+                await stream.send(_line({"op": "replace", "argv": [*self._argv(), "--replace"]}))
+            await self._clock.sleep(_PAUSE)
+        raise SupervisorUnavailableError("the supervisor does not answer")
+
+    async def _connect(self) -> SocketStream:
+        # By way of the open folder: a socket's path may have 107 bytes, and the folder's own may be longer.
+        path = f"/proc/self/fd/{self._folder}/{_SOCKET}"
+        for _ in range(_TRIES):
+            try:
+                return await anyio.connect_unix(path)
+            except (FileNotFoundError, ConnectionRefusedError):
+                if not await self._start_supervisor():
+                    await self._clock.sleep(_PAUSE)
+        raise SupervisorUnavailableError("a supervisor holds the lock but does not listen")
+
+    def _argv(self) -> list[str]:
+        return [sys.executable, "-I", "-S", "-E", str(_PROGRAM), str(self._state), str(self._linger)]
+
+    async def _start_supervisor(self) -> bool:
+        """True: it listens. False: another one was quicker, and will soon."""
+        try:
+            done = await anyio.run_process(
+                self._argv(),
+                stdin=DEVNULL,
+                stdout=DEVNULL,
+                stderr=PIPE,
+                check=False,
+                env=self._environment,
+            )
+        except OSError as error:
+            raise SupervisorUnavailableError(f"the supervisor cannot be started: {error}") from error
+        if done.returncode not in {0, _BUSY}:
+            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+            raise SupervisorUnavailableError(f"the supervisor cannot be started: {said or done.returncode}")
+        return done.returncode == 0
+
+    def _catch_up(self, hello: State) -> None:
+        """Compare what we wait for with what the supervisor knows."""
+        self.pid, self.damaged_at = hello["pid"], hello["damaged"]
+        self.known = {run["token"]: run for run in hello["runs"]}
+        self._out.clear()
+        for token, followed in self._followed.items():
+            state = self.known.get(token)
+            if followed.delayed:
+                continue
+            if state is not None:
+                followed.tell(state)
+            elif followed.request is None or self.was_damaged_since(followed.sent_at):
+                followed.tell(self.lost(token))
+            else:
+                self._send_start(followed)
+        self._cancelled &= self._followed.keys() | self.known.keys()
+        for token in self._cancelled:
+            self._send({"op": "cancel", "token": token})
+
+    def was_damaged_since(self, moment: int | None) -> bool:
+        """Whether an attempt of that time (microseconds since 1970) may be missing from a damaged journal."""
+        return moment is not None and self.damaged_at is not None and self.damaged_at >= moment
+
+    def lost(self, token: str) -> State:
+        """The state of an attempt that a damaged journal lost."""
+        now = to_us(self._clock.now())
+        return {"token": token, "started": None, "ended": now, "code": None, "why": "lost", "text": DAMAGED}
+
+    def _delay(self, reason: str) -> None:
+        """What was never sent was not started, and need not wait for better times here."""
+        for followed in self._followed.values():
+            if followed.sent_at is None and followed.request is not None:
+                followed.delayed = reason
+                followed.changed.set()
+
+    def _send_start(self, followed: Followed) -> None:
+        if followed.sent_at is None:
+            followed.sent_at = to_us(self._clock.now())
+        if followed.request is not None:
+            self._out.append(followed.request)
+            self._more.set()
+
+    def _send(self, message: State) -> None:
+        self._out.append(_line(message))
+        self._more.set()
+
+    async def _talk(self, stream: SocketStream, received: bytes) -> None:
+        """Until the supervisor is gone."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._write, stream)
+            rest = self._hear(received)
+            try:
+                while True:
+                    rest = self._hear(rest + await stream.receive(1 << 18))
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                log.warning("supervisor_gone", pid=self.pid, reason="it closed the connection; another is started")
+            tasks.cancel_scope.cancel()
+
+    async def _write(self, stream: SocketStream) -> None:
+        while True:
+            if self._out:
+                data, self._out = b"".join(self._out), []
+                try:
+                    await stream.send(data)
+                except anyio.BrokenResourceError:
+                    return  # The reader notices as well, and everything unanswered is sent again.
+            else:
+                self._more = anyio.Event()
+                await self._more.wait()
+
+    def _hear(self, data: bytes) -> bytes:
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            followed = self._followed.get(message["token"])
+            if message["op"] == "run":
+                self.known[message["token"]] = message
+                if followed is not None:
+                    followed.tell(message)
+            elif message["op"] == "refused" and followed is not None:
+                followed.delayed = message["text"]
+                followed.changed.set()
+        return rest
+
+
+def _line(message: State) -> bytes:
+    # Not orjson: a file name that is not UTF-8 is text with lone surrogates, which only this one writes (as \udcXX).
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+async def _greet(stream: SocketStream, greeting: State) -> tuple[State | None, bytes]:
+    """The answer to a greeting; None when the other side went away instead."""
+    try:
+        await stream.send(_line(greeting))
+        data = b""
+        while b"\n" not in data:
+            data += await stream.receive(1 << 18)
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return None, b""
+    head, _, rest = data.partition(b"\n")
+    hello: State = json.loads(head)
+    return hello, rest

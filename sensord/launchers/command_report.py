@@ -1,0 +1,145 @@
+"""What a job said about itself: the JSON lines that it appended to the file named by SENSORD_REPORT.
+
+Each line is an object with one or more of these keys:
+`{"metadata": {…}}` is merged into the run's metadata, later lines winning;
+`{"check": "no_nulls", "passed": false, "subject": "houses", "severity": "block", "detail": "3 nulls",
+"metrics": {…}, "sample": [{…}]}` is a check's result; only `check` and `passed` are needed;
+`{"quality": …}` holds one such result or a list of them;
+`{"log": …, "level": "info"}` is kept in the metadata under `log`, the last 100 of them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from rules.quality import SEVERITIES, CheckResult
+
+MAX_BYTES = 1024 * 1024
+MAX_LINES = 1000
+MAX_ROWS, MAX_COLUMNS, MAX_CELL = 20, 50, 500
+_MAX_DETAIL = 2000
+_MAX_NOTES = 20
+_MAX_LOGS = 100
+
+
+@dataclass(slots=True)
+class Report:
+    """A report as far as it could be understood; `errors` says what could not."""
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    quality: list[CheckResult] = field(default_factory=list)
+    logs: list[Any] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    def note(self, error: str) -> None:
+        """Keep the first few errors."""
+        if len(self.errors) < _MAX_NOTES:
+            self.errors.append(error)
+
+    def as_metadata(self) -> dict[str, Any]:
+        """The metadata, with the log events and the errors where there are any."""
+        logs = {"log": self.logs[-_MAX_LOGS:]} if self.logs else {}
+        errors = {"report_errors": self.errors} if self.errors else {}
+        return self.metadata | logs | errors
+
+
+def report_size(path: Path) -> int:
+    """Bytes of the report; 0 where there is none."""
+    try:
+        return os.stat(path, follow_symlinks=False).st_size  # noqa: PTH116 - a third of the cost, once for each run
+    except OSError:
+        return 0
+
+
+def read_report(path: Path) -> Report:
+    """Read and bound a report: 1 MiB, 1,000 lines, samples of 20 rows, 50 columns, 500 characters. Never raises."""
+    report = Report()
+    try:
+        data = _read(path)
+    except FileNotFoundError:
+        return report
+    except OSError as error:
+        report.note(f"the report cannot be read: {error.strerror}")
+        return report
+    if len(data) > MAX_BYTES:
+        data = data[: data.rfind(b"\n", 0, MAX_BYTES) + 1]
+        report.note(f"only the first {MAX_BYTES} bytes of the report were read")
+    lines = data.splitlines()
+    if len(lines) > MAX_LINES:
+        report.note(f"only the first {MAX_LINES} of {len(lines)} lines of the report were read")
+    for number, line in enumerate(lines[:MAX_LINES], 1):
+        if line.strip():
+            try:
+                _take(report, orjson.loads(line))
+            except (ValueError, RecursionError) as error:
+                report.note(f"line {number}: {error}")
+    return report
+
+
+def _read(path: Path) -> bytes:
+    # A job may put anything there: a pipe must not block us, nor a link lead us to another file.
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(file, "rb") as opened:  # noqa: PTH123 - a descriptor
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(0, "it is not a regular file")
+        return opened.read(MAX_BYTES + 1)
+
+
+def _take(report: Report, line: Any) -> None:
+    if isinstance(line, dict) and "check" in line:
+        report.quality.append(_check(line))
+        return
+    if not isinstance(line, dict) or not line.keys() <= {"metadata", "quality", "log", "level"} or not line:
+        raise ValueError('it is not an object with the keys "metadata", "check", "quality" or "log"')
+    metadata = line.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise ValueError("metadata is not an object")  # noqa: TRY004 - one kind of error, noted by the caller
+    report.metadata.update(metadata)
+    quality = line.get("quality", [])
+    for result in quality if isinstance(quality, list) else [quality]:
+        report.quality.append(_check(result))
+    if "log" in line:
+        level = line.get("level")
+        report.logs.append(line["log"] if level is None else {"level": level, "log": line["log"]})
+
+
+def _check(result: Any) -> CheckResult:
+    if not isinstance(result, dict):
+        raise ValueError("a quality result is not an object")  # noqa: TRY004
+    check, passed = result.get("check"), result.get("passed")
+    if not isinstance(check, str) or not check or not isinstance(passed, bool):
+        raise ValueError('a quality result needs "check" (its name) and "passed" (true or false)')
+    severity = result.get("severity", "error")
+    if severity not in SEVERITIES:
+        raise ValueError(f"the severity of check {check[:MAX_CELL]!r} is none of {', '.join(SEVERITIES)}")
+    sample, metrics = result.get("sample", []), result.get("metrics", {})
+    if not isinstance(metrics, dict) or not isinstance(sample, list):
+        raise ValueError(  # noqa: TRY004
+            f"check {check[:MAX_CELL]!r}: metrics is an object, and sample a list of rows"
+        )
+    return CheckResult(
+        check=check[:MAX_CELL],
+        passed=passed,
+        subject=str(result.get("subject", ""))[:MAX_CELL],
+        severity=severity,
+        detail=str(result.get("detail", ""))[:_MAX_DETAIL],
+        metrics=_row(metrics),
+        sample=[_row(row if isinstance(row, dict) else {"value": row}) for row in sample[:MAX_ROWS]],
+    )
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {name[:MAX_CELL]: _cell(value) for name, value in list(row.items())[:MAX_COLUMNS]}
+
+
+def _cell(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
+    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"

@@ -1,0 +1,275 @@
+"""The supervisor: a small process that starts commands, outlives the daemon, and remembers how each one ended.
+
+Run as a file, `python -I -S -E command_supervisor.py STATE LINGER`, so that it starts quickly, survives an upgrade of
+the package and carries none of its memory. It imports the standard library and the files beside it that do the same.
+One runs for each state folder (flock on supervisor.lock); it listens on supervisor.sock there, and ends by itself
+LINGER seconds after no daemon is attached and nothing runs. Exit status: 0 it listens, 75 another one does.
+
+Lines of JSON go both ways. In: `hello` (version, env), `start`, `cancel`, `forget`, `replace`. Out: `hello` (version,
+pid, damaged, runs), `run` (what is known of one attempt), `refused`. The order of one turn is what keeps the promises:
+START and EXIT records of everything that happened are written, synced once, and only then is anyone told and are
+processes made. `hello` and `replace` never change, so that any two versions understand each other that far.
+"""
+
+# Paths are below an open folder, which pathlib cannot be given; and pathlib is slow to import.
+# ruff: noqa: PTH100, PTH120
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import math
+import os
+import resource
+import select
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sensord.launchers import command_process as system
+    from sensord.launchers.command_daemons import Daemon, Daemons
+    from sensord.launchers.command_following import Following
+    from sensord.launchers.command_journal import Journal, Record
+else:  # Behind the standard library, so that no neighbour's name can hide one of its modules.
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    import command_process as system
+    from command_daemons import Daemon, Daemons
+    from command_following import Following
+    from command_journal import Journal, Record
+
+VERSION = 1
+BUSY = 75
+_SYNC = 0.02
+LOCK, ERRORS = "supervisor.lock", "supervisor.log"
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Start:
+    """What is about to be started: its record, how, and its open log."""
+
+    def __init__(self, daemon: Daemon, ask: dict[str, Any], record: Record, log: int) -> None:
+        self.daemon = daemon
+        self.ask = ask
+        self.record = record
+        self.log = log
+
+
+class Supervisor:
+    """One turn after another: what happened is written down, made durable, acted upon, told."""
+
+    def __init__(self, folder: int, linger: float) -> None:
+        self._folder = folder
+        self._linger = linger
+        self._boot = system.boot_id()
+        self._poll = select.epoll()
+        self._journal = Journal(folder, self._boot)
+        self._following = Following(folder, self._journal, self._poll, self._boot)
+        self._daemons = Daemons(folder, self._poll)
+        self._asks: list[tuple[Daemon, dict[str, Any]]] = []
+        self._cancels: list[str] = []
+        self._successor: list[str] | None = None
+        self._most = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100  # One pidfd a run, and some to spare.
+        self._idle_at = time.monotonic()
+        self._sync_at = math.inf
+
+    def serve(self) -> None:
+        """Return when nobody is attached and nothing has run for a while."""
+        while self._daemons or self._following or time.monotonic() < self._idle_at + self._linger:
+            self._turn(self._poll.poll(self._patience()))
+            if time.monotonic() >= self._sync_at:
+                self._journal.sync()
+                self._sync_at = math.inf
+        self._journal.sync()
+
+    def _patience(self) -> float:
+        if self._daemons or self._following:
+            self._idle_at = time.monotonic()
+            patience = min(self._following.patience(), max(self._sync_at - time.monotonic(), 0))
+            return -1 if patience == math.inf else patience
+        return max(self._idle_at + self._linger - time.monotonic(), 0)
+
+    def _turn(self, events: list[tuple[int, int]]) -> None:
+        for fd, _ in events:
+            if fd in self._daemons:
+                for daemon, message in self._daemons.hear(fd):
+                    self._take(daemon, message)
+            elif fd in self._following:
+                self._following.ended(fd)
+        self._following.tick()
+        starts = self._prepare()
+        self._tell_ended(self._following.settle())
+        if starts:
+            self._journal.sync()
+        for start in starts:
+            self._start(start)
+        for start in starts:
+            self._daemons.tell(_known(start.record))
+        cancels, self._cancels = self._cancels, []
+        for token in cancels:
+            self._following.cancel(token)
+        self._greet()
+        self._daemons.send()
+        if self._successor is not None:  # The same process goes on with other code: its children stay its own.
+            os.execv(self._successor[0], self._successor)  # noqa: S606
+        self._journal.tidy()
+
+    def _tell_ended(self, finished: list[Record]) -> None:
+        """Told before it is synced: the record outlives us all the same, and after a power cut the boot tells.
+
+        The disk has it `_SYNC` seconds later at most, or with the next start.
+        """
+        if finished:
+            for record in finished:
+                self._daemons.tell(_known(record))
+            self._daemons.send()
+            self._sync_at = min(self._sync_at, time.monotonic() + _SYNC)
+
+    def _take(self, daemon: Daemon, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "start":
+                self._asks.append((daemon, message))
+            case "cancel":
+                self._cancels.append(message["token"])
+            case "forget":
+                for token in message["tokens"]:
+                    record = self._journal.records.get(token)
+                    if record is not None and record.ended is not None:
+                        self._journal.forget(record)
+            case "hello":
+                daemon.env, daemon.asked = message["env"], True
+            case "replace":
+                self._successor = message["argv"]
+
+    def _prepare(self) -> list[Start]:
+        """Make the files of what should start, and write START. What has no room is refused and stays unknown."""
+        asks, self._asks = self._asks, []
+        starts: dict[str, Start] = {}
+        for daemon, ask in asks:
+            token = ask["token"]
+            known = self._journal.records.get(token)
+            if known is not None:
+                self._daemons.tell(_known(known))
+            elif token in starts:
+                continue
+            elif len(self._following) + len(starts) >= self._most:
+                _refuse(daemon, token, "as many runs are going on as the limit of open files allows")
+            else:
+                due = None if ask["timeout"] is None else time.monotonic() + ask["timeout"]
+                fields = {name: ask[name] for name in ("token", "day", "grace", "limit")}
+                record = Record(fields | {"boot": self._boot, "batch": 0, "due": due})
+                try:
+                    starts[token] = Start(daemon, ask, record, self._files(record, ask["config"]))
+                except OSError as error:
+                    _refuse(daemon, token, _reason(error))
+        return self._begin(list(starts.values()))
+
+    def _begin(self, starts: list[Start]) -> list[Start]:
+        try:
+            if starts:
+                self._journal.begin([start.record for start in starts])
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            for start in starts:
+                os.close(start.log)
+                _refuse(start.daemon, start.record.token, _reason(error))
+            return []
+        return starts
+
+    def _files(self, record: Record, config: str) -> int:
+        """Make the attempt's config file; return its open log."""
+        path = f"{record.path}.config.json"
+        try:
+            file = os.open(path, _MAKE | os.O_TRUNC, 0o600, dir_fd=self._folder)
+        except FileNotFoundError:  # The first of its day.
+            for folder in ("runs", f"runs/{record.day}"):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(folder, 0o700, dir_fd=self._folder)
+            file = os.open(path, _MAKE | os.O_TRUNC, 0o600, dir_fd=self._folder)
+        try:
+            data = memoryview(config.encode())
+            while data:
+                data = data[os.write(file, data) :]
+        finally:
+            os.close(file)
+        return os.open(f"{record.path}.log", _MAKE | os.O_APPEND, 0o600, dir_fd=self._folder)
+
+    def _start(self, start: Start) -> None:
+        """Make the process, or write down why there is none."""
+        record, ask = start.record, start.ask
+        self._journal.starting(record)
+        try:
+            record.pid, record.since = system.spawn(ask["argv"], start.daemon.env | ask["env"], ask["cwd"], start.log)
+        except system.NotStartedError as error:
+            record.end("refused", None, str(error))
+            self._journal.ended(record)
+            return
+        finally:
+            os.close(start.log)
+        record.started = time.time_ns() // 1000
+        self._journal.started(record)
+        self._following.follow(record, record.pid, os.pidfd_open(record.pid))
+
+    def _greet(self) -> None:
+        """Answer greetings with everything that is known."""
+        for daemon in self._daemons.asking():
+            runs = [_known(record) for record in self._journal.records.values()]
+            about = {"version": VERSION, "pid": os.getpid(), "damaged": self._journal.damaged}
+            daemon.say({"op": "hello", **about, "runs": runs})
+
+
+def _known(record: Record) -> dict[str, Any]:
+    names = ("token", "started", "ended", "code", "why", "text")
+    return {"op": "run"} | {name: getattr(record, name) for name in names}
+
+
+def _refuse(daemon: Daemon, token: str, reason: str) -> None:
+    daemon.say({"op": "refused", "token": token, "text": reason})
+
+
+def _reason(error: OSError) -> str:
+    return "disk full" if error.errno in {errno.ENOSPC, errno.EDQUOT} else (error.strerror or str(error))
+
+
+def _detach() -> int:
+    """Leave the parent, which ends with status 0 once a byte comes through the pipe that this returns."""
+    read, write = os.pipe()
+    if pid := os.fork():
+        os.close(write)
+        status = 0 if os.read(read, 1) else os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os._exit(abs(status))
+    os.close(read)
+    os.setsid()
+    return write
+
+
+def main() -> int:
+    """Become the supervisor of a state folder, unless there is one."""
+    state, linger, *replaces = sys.argv[1:]
+    ready = None if replaces else _detach()
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    system.prepare()  # It ends when its work does; if it ended sooner, its jobs' exit codes would be lost.
+    try:
+        lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        fcntl.flock(lock, fcntl.LOCK_EX | (0 if replaces else fcntl.LOCK_NB))
+        supervisor = Supervisor(folder, float(linger))
+        errors = os.open(ERRORS, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except BlockingIOError:
+        return BUSY
+    except OSError as error:
+        sys.stderr.write(f"{_reason(error)}: {error}\n")
+        return 1
+    os.chdir("/")
+    for standard in (1, 2):
+        os.dup2(errors, standard)
+    if ready is not None:
+        os.write(ready, b"+")
+        os.close(ready)
+    supervisor.serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""From hints to things sensed: names that may be new are looked at, and whole ones are emitted.
+
+Whatever says that a file may be new (an event, a listing, an alarm) leaves a hint: a folder and a name. Only a look at
+the file itself decides.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from itertools import islice
+
+import anyio
+import structlog
+from anyio.lowlevel import checkpoint
+from anyio.to_thread import run_sync
+
+from notifiers.clock import Clock
+from rules.request import Sensed
+from sensord.sources import Emit
+from sensord.sources.directory import DirectoryConfig
+from sensord.sources.directory_memory import Memory
+from sensord.sources.directory_names import Names, file_context, mark_of, printable
+from sensord.sources.directory_pending import Alarms, Pending
+from sensord.sources.directory_ready import Finding, Version, look_at, verdict
+from sensord.sources.directory_root import Root
+from sensord.sources.directory_tree import Folder, RootLostError
+
+BATCH = 500
+# So many looks fit between two turns of the event loop.
+_LOOKS = 64
+_MANY, _FEW = 4_096, 1_024
+_FLOOD = 200_000
+_RETRY = 5.0
+
+
+class Files:
+    """Looks at hinted names and emits the versions that are whole and not known, oldest hint first."""
+
+    def __init__(
+        self, path: bytes, config: DirectoryConfig, names: Names, clock: Clock, limiter: anyio.CapacityLimiter
+    ) -> None:
+        self.path = path
+        self.names = names
+        self.memory = Memory(set())
+        self.root: Root | None = None
+        self.lost: Callable[[str], None] = lambda _: None
+        self.flooded: Callable[[], None] = lambda: None
+        self._config = config
+        self._clock = clock
+        self._limiter = limiter
+        self._log = structlog.get_logger(__name__).bind(folder=printable(path))
+        self.alarms = Alarms(clock)
+        self.pending = Pending(clock, self.alarms, self.look_again, config.settle)
+        self._hints: dict[tuple[Folder, bytes], None] = {}
+        self._hinted, self._calmed = anyio.Event(), anyio.Event()
+
+    def hint(self, folder: Folder, name: bytes) -> None:
+        """This name may stand for something new."""
+        text = os.fsdecode(name)
+        if self.names.done is not None and self.names.done.is_one(text):
+            for waiting in self.pending.came(folder, name):
+                self.look_again(folder, waiting)
+        elif self.names.takes(folder.prefix, text):
+            self.look_again(folder, name)
+
+    def look_again(self, folder: Folder, name: bytes) -> None:
+        """The same for a name that is known to be taken."""
+        self._hints[folder, name] = None
+        self._hinted.set()
+        if len(self._hints) > _FLOOD:
+            # More than is worth remembering one by one: a listing finds them all, at its own pace.
+            self._hints.clear()
+            self.flooded()
+
+    async def calm(self) -> None:
+        """Return when there is room for more hints from a listing."""
+        while len(self._hints) > _MANY:
+            self._calmed = anyio.Event()
+            await self._calmed.wait()
+
+    async def clear_up(self) -> None:
+        """Return when every hint there was has been looked at."""
+        while self._hints:
+            self._calmed = anyio.Event()
+            await self._calmed.wait()
+
+    def let_go(self) -> None:
+        """The watched folder is lost; what is still to be looked at is found again when it is back."""
+        self.root = None
+        self._hints.clear()
+        self._calmed.set()
+        self.pending.clear()
+        self.alarms.clear()
+
+    async def serve(self, emit: Emit) -> None:
+        """Look and emit, until cancelled. One `emit` at a time; what comes meanwhile makes the next batch."""
+        while True:
+            if not self._hints:
+                self._hinted = anyio.Event()
+                await self._hinted.wait()
+            ready: list[Sensed] = []
+            while self._hints and len(ready) <= BATCH - _LOOKS:
+                await self._look(ready)
+                if len(self._hints) < _FEW:
+                    self._calmed.set()
+                if self._hints:
+                    await checkpoint()
+            if ready and self.root is not None:
+                await emit(ready, self.memory.cursor_at(self.root.identity))
+                emit.looked()
+
+    async def _look(self, ready: list[Sensed]) -> None:
+        hints = list(islice(self._hints, _LOOKS))
+        for hint in hints:
+            del self._hints[hint]
+        if (root := self.root) is None:
+            return
+        try:
+            if root.shared is None:
+                findings = self.look(root, hints)
+            else:
+                findings = await run_sync(self.look, root, hints, limiter=self._limiter, abandon_on_cancel=True)
+        except RootLostError as lost:
+            self.lost(str(lost))
+            return
+        ready.extend(sensed for finding in findings if (sensed := self.judge(root, finding)) is not None)
+
+    def look(self, root: Root, hints: list[tuple[Folder, bytes]]) -> list[Finding]:
+        """What these names stand for now. Blocks for as long as the file system does."""
+
+        def known(relative: bytes, status: os.stat_result) -> bool:
+            inode = status.st_ino if root.inodes else 0
+            return self.memory.has(mark_of(relative, status.st_size, status.st_mtime_ns, inode))
+
+        return look_at(self.path, root.folder, hints, self._done, known)
+
+    def judge(self, root: Root, finding: Finding) -> Sensed | None:
+        """What to emit for this finding; if it is not whole yet, it is looked at again when it may be."""
+        folder, name, version = finding.folder, finding.name, finding.version
+        relative, done = folder.below(name), self._done(name)
+        if finding.trouble:
+            self._log.warning("a file cannot be looked at", file=printable(relative), reason=finding.trouble)
+            self.alarms.after(_RETRY, lambda: self.look_again(folder, name))
+            return None
+        if version is None:
+            self.pending.drop(folder, name, done)
+            return None
+        if finding.done is False and done is not None:
+            self.pending.wait_beside(folder, done, name)
+            return None
+        what = verdict(
+            finding,
+            unchanged=self.pending.unchanged(relative, version),
+            age=self._clock.now().timestamp() - version.ctime_ns / 1e9,
+            settle=self._config.settle,
+            wait=self._config.ready == "settle",
+            shared=root.shared is not None,
+        )
+        if what != "whole":
+            self.pending.wait(finding, version, what)
+            return None
+        self.pending.drop(folder, name, done)
+        mark = mark_of(relative, version.size, version.mtime_ns, version.inode if root.inodes else 0)
+        if self.memory.has(mark):
+            return None
+        self.memory.known.add(mark)
+        return self._sensed(relative, version, mark)
+
+    def _sensed(self, relative: bytes, version: Version, mark: int) -> Sensed:
+        path = self.path.rstrip(b"/") + b"/" + relative
+        return Sensed(
+            subject=printable(path),
+            key=f"{printable(relative)}@{version.size}-{version.mtime_ns}",
+            at=self._clock.now(),
+            context={"file": file_context(path, relative, version.size, version.mtime_ns)},
+            mark=mark,
+        )
+
+    def _done(self, name: bytes) -> bytes | None:
+        return None if self.names.done is None else os.fsencode(self.names.done.of(os.fsdecode(name)))

@@ -1,0 +1,211 @@
+"""Names of files: which are taken, how any legal name is shown, and how one version is told from another.
+
+A name is bytes on disk and need not be UTF-8. Inside, names are bytes. Patterns and templates see `os.fsdecode(name)`:
+bytes that are no UTF-8 become lone surrogates (`surrogateescape`), which `os.fsencode`, `open` and `subprocess` turn
+back. What people read (`subject`, `key`) is `printable`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from struct import Struct
+from typing import Any
+
+from notifiers.clock import EPOCH
+from rules.event import rfc3339
+
+_PACK = Struct("<QQQ").pack
+_64 = (1 << 64) - 1
+_NOTHING = re.compile(r"(?!)")
+_ASCII, _PLANE = 0x80, 0x10000
+_SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ESCAPED = re.compile(rb"\\(?:(\\)|(n)|(r)|(t)|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|)")
+
+
+def mark_of(relative: bytes, size: int, mtime_ns: int, inode: int) -> int:
+    """A 63-bit fingerprint of one version of one file: equal for equal versions, over restarts too."""
+    data = relative + b"\0" + _PACK(size, mtime_ns & _64, inode & _64)
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
+
+
+def printable(path: bytes) -> str:
+    r"""Any path as text that can be shown, stored and read back by `unprintable`: one text for one path.
+
+    A backslash is doubled; newline, carriage return and tab are `\n \r \t`; other unprintable characters (control,
+    direction overrides, odd spaces) are `\xNN` below 128, else `\uNNNN` or `\UNNNNNNNN`; a byte that is no UTF-8 is
+    `\xNN` from 80 to ff.
+    """
+    text = path.decode("utf-8", "surrogateescape")
+    return text if text.isprintable() and "\\" not in text else "".join(map(_show, text))
+
+
+def _show(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
+    if char.isprintable():
+        return char
+    point = ord(char)
+    if point < _ASCII or "\udc80" <= char <= "\udcff":
+        return f"\\x{point & 0xFF:02x}"
+    return f"\\u{point:04x}" if point < _PLANE else f"\\U{point:08x}"
+
+
+def unprintable(text: str) -> bytes:
+    """The path that `printable` made this text of; ValueError if it made it of none."""
+
+    def replace(match: re.Match[bytes]) -> bytes:
+        backslash, newline, carriage, tab, byte, short, long = match.groups()
+        if byte:
+            return bytes.fromhex(byte.decode())
+        if short or long:
+            return chr(int(short or long, 16)).encode("utf-8", "surrogatepass")
+        for group, value in ((backslash, b"\\"), (newline, b"\n"), (carriage, b"\r"), (tab, b"\t")):
+            if group:
+                return value
+        raise ValueError(f"{text!r} holds a backslash that starts no known escape; write it twice")
+
+    return _ESCAPED.sub(replace, os.fsencode(text))
+
+
+def file_context(path: bytes, relative: bytes, size: int, mtime_ns: int) -> dict[str, Any]:
+    r"""What templates see as `file`.
+
+    Every text opens the file as it stands: `os.fsencode(file.path)` is its path, whatever bytes its name has. A
+    name that is no UTF-8 therefore holds lone surrogates. JSON can carry them as `\udcNN` (the standard library's
+    `json` writes and reads them so by default), UTF-8 and orjson cannot.
+    """
+    full = os.fsdecode(path)
+    directory, _, name = full.rpartition("/")
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 (ten times as quick, and this is done for every file)
+    return {
+        "name": name,
+        "path": full,
+        "relative": os.fsdecode(relative),
+        "stem": stem,
+        "suffix": suffix,
+        "directory": directory or "/",
+        "size": size,
+        "mtime": rfc3339(_moment(mtime_ns)),
+    }
+
+
+def _moment(ns: int) -> datetime:
+    """A file may claim any time; what a calendar cannot hold becomes its first or last moment."""
+    try:
+        return EPOCH + timedelta(microseconds=ns // 1000)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC) if ns > 0 else datetime.min.replace(tzinfo=UTC)
+
+
+class Globs:
+    """Several globs, of which any may match.
+
+    `*`, `?` and `[…]` stay within one name. A glob without a slash is matched against the name; one with a slash
+    against the whole path below the folder, where a component `**` stands for any number of folders, none
+    included. Matching takes time proportional to name times glob, whatever the glob.
+    """
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        self.globs = tuple(globs)
+        names = [glob for glob in globs if "/" not in glob]
+        self._any_name = "*" in names
+        self._name = re.compile("|".join(map(fnmatch.translate, names)) or _NOTHING.pattern).match
+        self._paths = [_components(glob) for glob in globs if "/" in glob]
+
+    def match(self, prefix: str, name: str) -> bool:
+        """Whether any glob takes `name` in the folder `prefix` (its path below the folder, "" or ending in /)."""
+        if self._any_name or self._name(name):
+            return True
+        if not self._paths:
+            return False
+        parts = f"{prefix}{name}".split("/")
+        return any(_match_path(glob, parts) for glob in self._paths)
+
+    def which(self, prefix: str, name: str) -> str | None:
+        """The first glob that takes it."""
+        return next((glob for glob in self.globs if Globs([glob]).match(prefix, name)), None)
+
+
+_Component = re.Pattern[str] | None
+
+
+def _components(glob: str) -> list[_Component]:
+    return [None if part == "**" else re.compile(fnmatch.translate(part)) for part in glob.split("/")]
+
+
+def _match_path(glob: Sequence[_Component], parts: Sequence[str]) -> bool:
+    """Greedy, with a way back to the last `**` only: each earlier `**` already took as little as it could."""
+    at = part = 0
+    star, resume = -1, 0
+    while part < len(parts):
+        component = glob[at] if at < len(glob) else _NOTHING
+        if component is None:
+            star, resume = at, part
+            at += 1
+        elif component.match(parts[part]):
+            at, part = at + 1, part + 1
+        elif star >= 0:
+            resume += 1
+            at, part = star + 1, resume
+        else:
+            return False
+    return all(component is None for component in glob[at:])
+
+
+class DoneFile:
+    """The name of the file that says "this one is whole": fixed, or made of the data file's `{name}` or `{stem}`."""
+
+    def __init__(self, template: str) -> None:
+        self.template = template
+        field = next((field for field in ("{name}", "{stem}") if field in template), None)
+        self._head, _, self._tail = template.partition(field) if field else (template, "", "")
+        self._field = field
+        literal = self._head + self._tail
+        if not literal or "{" in literal or "}" in literal or "/" in literal or literal in {".", ".."}:
+            raise ValueError(
+                f"{template!r} names no file beside the data file; write a fixed name such as '_SUCCESS', or text "
+                "with one {name} or {stem} in it such as '{name}.done'"
+            )
+
+    def of(self, name: str) -> str:
+        """The done file of a data file."""
+        if self._field is None:
+            return self.template
+        middle = name if self._field == "{name}" else os.path.splitext(name)[0]  # noqa: PTH122 (text, not a path)
+        return self._head + middle + self._tail
+
+    def is_one(self, name: str) -> bool:
+        """Whether a file of this name is a done file, and so no data."""
+        if self._field is None:
+            return name == self.template
+        longer = len(name) > len(self._head) + len(self._tail)
+        return longer and name.startswith(self._head) and name.endswith(self._tail)
+
+
+class Names:
+    """Which names a directory sensor takes."""
+
+    def __init__(
+        self, pattern: Sequence[str], ignore: Sequence[str], done: DoneFile | None, *, recursive: bool
+    ) -> None:
+        self.pattern = Globs(pattern)
+        self.ignore = Globs(ignore)
+        self.done = done
+        self.recursive = recursive
+
+    def takes(self, prefix: str, name: str) -> bool:
+        """Whether a file of this name, in this folder, is data. Folders above it are asked about by `enters`."""
+        return (
+            not self.ignore.match(prefix, name)
+            and self.pattern.match(prefix, name)
+            and (self.done is None or not self.done.is_one(name))
+        )
+
+    def enters(self, prefix: str, name: str) -> bool:
+        """Whether files are looked for in this sub-folder."""
+        return self.recursive and not self.ignore.match(prefix, name)

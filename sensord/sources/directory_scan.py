@@ -1,0 +1,265 @@
+"""The listing of folders, in small steps, so that a million files hold nobody up.
+
+A walk runs in a worker thread, one step of a few milliseconds at a time; between two steps the event loop has the
+interpreter to itself and applies what the step found. It reads the tree and changes only stamps.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sensord.sources.directory_memory import Memory
+from sensord.sources.directory_names import Names, mark_of, printable
+from sensord.sources.directory_tree import (
+    DIRECTORY,
+    Folder,
+    FolderGoneError,
+    RootLostError,
+    Unwatch,
+    is_no_longer,
+    open_folder,
+)
+
+BUDGET = 0.003
+_LOOK_UP = 32
+_ENDED = object()
+# A folder that changed this shortly before it was listed may change again within one tick of its clock.
+_RACY = 2_000_000_000
+
+
+class Watch(Protocol):
+    """How a newly found folder, open as `fd`, comes to be watched. OSError, if the kernel has no watch left."""
+
+    def __call__(self, fd: int, folder: Folder) -> Unwatch:
+        """Watch it; what is returned ends that."""
+        ...
+
+
+@dataclass(slots=True)
+class Step:
+    """What one step of a walk saw, in order."""
+
+    found: list[tuple[Folder, bytes]] = field(default_factory=list)
+    entered: list[Folder] = field(default_factory=list)
+    vanished: list[Folder] = field(default_factory=list)
+    unreadable: dict[tuple[Folder, bytes], str] = field(default_factory=dict)
+    deaf: str = ""
+    ended: bool = False
+
+
+@dataclass(slots=True)
+class Walk:
+    """All the listing of one watched folder.
+
+    `urgent` is filled by others at any time and served first: a folder to list again, or a name that may be a new
+    folder. A pass is one visit to every folder; a `full` one lists them all, another one only those that changed.
+    Files are found if they are taken and `memory` does not know this version of them.
+    """
+
+    path: bytes
+    root: Folder
+    names: Names
+    memory: Memory
+    wall_ns: Callable[[], int]
+    watch: Watch | None = None
+    inodes: bool = True
+    urgent: deque[tuple[Folder, bytes | None]] = field(default_factory=deque)
+    full: bool = False
+    passing: bool = False
+    intact: bool = True
+    _bulk: deque[Folder] = field(default_factory=deque)
+    _bulk_visit: Iterator[None] | None = None
+    _urgent_visit: Iterator[None] | None = None
+    _step: Step = field(default_factory=Step)
+
+    def begin(self, *, full: bool) -> None:
+        """Start a pass; one that was under way is given up."""
+        self._bulk_visit = None
+        self._bulk.clear()
+        self._bulk.append(self.root)
+        self.full, self.passing, self.intact = full, True, True
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step would do anything."""
+        return self.passing or self.urgent_busy
+
+    @property
+    def urgent_busy(self) -> bool:
+        """Whether something urgent is left to do."""
+        return bool(self.urgent) or self._urgent_visit is not None
+
+    def watch_root(self) -> str:
+        """Watch the folder itself. Returns why the kernel would not, or nothing."""
+        fd = open_folder(self.path, self.root, self.root, DIRECTORY)
+        try:
+            if self.watch is not None:
+                self.root.unwatch = self.watch(fd, self.root)
+        except OSError as error:
+            return error.strerror or str(error)
+        finally:
+            os.close(fd)
+        return ""
+
+    def step(self) -> Step:
+        """Go on for a few milliseconds. RootLostError, if the watched folder is not what it was."""
+        self._step = step = Step()
+        deadline = time.perf_counter() + BUDGET
+        while self.busy and time.perf_counter() < deadline:
+            visit = self._urgent() or self._next_of_pass()
+            if visit is None:
+                self.passing, step.ended = False, True
+            elif next(visit, _ENDED) is _ENDED:
+                self._visited(visit)
+        return step
+
+    def close(self) -> None:
+        """Close what a visit under way holds open."""
+        self._urgent_visit = self._bulk_visit = None
+
+    def _visited(self, visit: Iterator[None]) -> None:
+        if visit is self._urgent_visit:
+            self._urgent_visit = None
+        else:
+            self._bulk_visit = None
+
+    def _urgent(self) -> Iterator[None] | None:
+        if self._urgent_visit is None and self.urgent:
+            folder, name = self.urgent.popleft()
+            self._urgent_visit = self._list(folder) if name is None else self._find(folder, name)
+        return self._urgent_visit
+
+    def _next_of_pass(self) -> Iterator[None] | None:
+        if self._bulk_visit is None and self._bulk:
+            self._bulk_visit = self._visit(self._bulk.popleft())
+        return self._bulk_visit
+
+    def _visit(self, folder: Folder) -> Iterator[None]:
+        if folder.gone and folder is not self.root:
+            return
+        if not self.full and folder.stamp is not None and self._stamp_now(folder) == folder.stamp:
+            self._bulk.extend(list(folder.children.values()))
+            return
+        yield from self._list(folder, self._bulk)
+
+    def _stamp_now(self, folder: Folder) -> tuple[int, int] | None:
+        path = self.path + b"/" + folder.relative if folder.relative else self.path
+        try:
+            # The watched folder's own path may hold links; below it nothing is followed.
+            status = os.stat(path) if folder is self.root else os.lstat(path)  # noqa: PTH116 (bytes, quick)
+        except OSError:
+            return None
+        return (status.st_mtime_ns, status.st_ctime_ns) if folder.same(status) else None
+
+    def _find(self, parent: Folder, name: bytes) -> Iterator[None]:
+        """A name in `parent` that may be a new folder."""
+        try:
+            fd = open_folder(self.path, self.root, parent)
+        except FolderGoneError:
+            self._step.vanished.append(parent)
+            return
+        except OSError as error:
+            self._cannot(parent, name, error)
+            return
+        try:
+            child = self._enter(fd, parent, name)
+        finally:
+            os.close(fd)
+        if child is not None:
+            yield from self._list(child)
+
+    def _list(self, folder: Folder, todo: deque[Folder] | None = None) -> Iterator[None]:
+        """List one folder; sub-folders go to `todo`, by default to the urgent ones."""
+        try:
+            fd = open_folder(self.path, self.root, folder, DIRECTORY)
+        except FolderGoneError:
+            self._step.vanished.append(folder)
+            return
+        except OSError as error:
+            self._unlistable(folder, error)
+            return
+        try:
+            yield from self._entries(fd, folder, todo)
+        except OSError as error:
+            self._unlistable(folder, error)
+        finally:
+            os.close(fd)
+
+    def _unlistable(self, folder: Folder, error: OSError) -> None:
+        if folder.parent is None:
+            shown = printable(self.path)
+            raise RootLostError(
+                f"the folder {shown} cannot be listed: {error.strerror}; give it read and search permission"
+            ) from error
+        self._cannot(folder.parent, folder.name, error)
+
+    def _entries(self, fd: int, folder: Folder, todo: deque[Folder] | None) -> Iterator[None]:
+        status, began = os.fstat(fd), self.wall_ns()
+        former = dict(folder.children)
+        prefix = folder.prefix
+        with os.scandir(fd) as entries:
+            for count, entry in enumerate(entries):
+                if count % _LOOK_UP == _LOOK_UP - 1:
+                    yield
+                if entry.is_file(follow_symlinks=False):
+                    self._file(folder, prefix, entry)
+                elif entry.is_dir(follow_symlinks=False) and self.names.enters(prefix, entry.name):
+                    name = os.fsencode(entry.name)
+                    former.pop(name, None)
+                    child = folder.children.get(name)
+                    if child is None or child.gone or child.inode != entry.inode():
+                        child = self._enter(fd, folder, name)
+                    if child is not None and todo is not None:
+                        todo.append(child)
+                    elif child is not None:
+                        self.urgent.append((child, None))
+        self._step.vanished += [child for name, child in former.items() if folder.children.get(name) is child]
+        racy = began - max(status.st_mtime_ns, status.st_ctime_ns) < _RACY
+        folder.stamp = None if racy else (status.st_mtime_ns, status.st_ctime_ns)
+
+    def _file(self, folder: Folder, prefix: str, entry: os.DirEntry[str]) -> None:
+        if not self.names.takes(prefix, entry.name):
+            return
+        name = os.fsencode(entry.name)
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        relative = folder.relative + b"/" + name if prefix else name
+        mark = mark_of(relative, status.st_size, status.st_mtime_ns, status.st_ino if self.inodes else 0)
+        if not self.memory.has(mark):
+            self._step.found.append((folder, name))
+
+    def _enter(self, fd: int, parent: Folder, name: bytes) -> Folder | None:
+        """Open a sub-folder of the folder open as `fd`, watch it if it is new, and return it to be listed."""
+        try:
+            inner = os.open(name, DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
+        except OSError as error:
+            if not is_no_longer(error):
+                self._cannot(parent, name, error)
+            return None
+        try:
+            status = os.fstat(inner)
+            former = parent.children.get(name)
+            if former is not None and not former.gone and former.same(status):
+                return former
+            folder = Folder(parent.below(name), parent, status.st_dev, status.st_ino)
+            if self.watch is not None:
+                # Watched before it is listed: whatever comes in between is heard of, or listed, or both.
+                try:
+                    folder.unwatch = self.watch(inner, folder)
+                except OSError as error:
+                    self._step.deaf = error.strerror or str(error)
+        finally:
+            os.close(inner)
+        self._step.entered.append(folder)
+        return folder
+
+    def _cannot(self, parent: Folder, name: bytes, error: OSError) -> None:
+        self.intact = False
+        self._step.unreadable[parent, name] = error.strerror or str(error)

@@ -1,0 +1,90 @@
+"""Subscriptions, deliveries and destinations over HTTP: made, ended, sent again, resumed."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from notifiers.clock import to_us
+from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions
+from rules.routing import compile_where
+from rules.topics import check_pattern
+from sensord.app import App
+from sensord.configfields import check_destination
+from sensord.ledger.queries import forget_keys
+from sensord.web.body import object_of, read_object, text_of
+from sensord.web.endpoint import only
+from sensord.web.problems import Problem, answer, shown
+
+
+class Telling:
+    """The verbs of everything that hangs on the bus."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def subscribe(self, request: web.Request) -> web.Response:
+        """201: a new subscription. 200: there was one like it, and it holds."""
+        body = await read_object(request, ("topic", "to", "where"))
+        topic, to, where = text_of(body, "topic"), text_of(body, "to"), object_of(body, "where")
+        if topic is None or to is None:
+            raise Problem(400, 'say what is told to whom: {"topic": "runs.*.failed", "to": "telegram:-100123"}')
+        try:
+            check_pattern(topic)
+            check_destination(to)
+            compile_where(where)
+        except ValueError as error:
+            raise Problem(400, str(error)) from None
+        now = to_us(self._app.clock.now())
+        wanted = Wanted(id=self._app.clock.new_id(), topic=topic, destination=to, at=now, where=where)
+        found, new = await self._app.database.write(add_subscriptions, wanted)
+        shape = {"id": found, "topic": topic, "destination": to, "where": where, "duplicate": not new}
+        return answer(shape, 201 if new else 200)
+
+    async def unsubscribe(self, request: web.Request) -> web.Response:
+        """200: it has ended, and what waited because of it is no longer sent."""
+        only(request)
+        await read_object(request, ())
+        subscription = request.match_info["id"]
+        ended = Ended(id=subscription, at=to_us(self._app.clock.now()))
+        if not await self._app.database.write(end_subscriptions, ended):
+            raise Problem(404, f"there is no subscription {shown(subscription)} that holds; it may have ended already")
+        await self._app.delivery.refresh()
+        return answer({"id": subscription, "ended": True})
+
+    async def replay_delivery(self, request: web.Request) -> web.Response:
+        """202: it is tried again. 409 where it was delivered, or is on its way."""
+        await read_object(request, ())
+        delivery = request.match_info["id"]
+        if not await self._app.delivery.replay_delivery(delivery):
+            raise Problem(409, f"there is no delivery {shown(delivery)} that ended without having been delivered")
+        return answer({"id": delivery}, 202)
+
+    async def replay_event(self, request: web.Request) -> web.Response:
+        """202: everyone subscribed now is told again; the new deliveries' ids."""
+        await read_object(request, ())
+        event = request.match_info["id"]
+        try:
+            deliveries = await self._app.delivery.replay_event(event)
+        except ValueError as error:
+            raise Problem(404, str(error)) from None
+        return answer({"event": event, "deliveries": deliveries}, 202)
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """200: messages go to a paused destination again, first what waited."""
+        body = await read_object(request, ("destination",))
+        destination = text_of(body, "destination")
+        if destination is None or not await self._app.delivery.resume(destination):
+            raise Problem(404, f"{shown(destination or '')} is no paused destination; GET /api/destinations lists them")
+        return answer({"destination": destination, "state": "active"})
+
+    async def forget(self, request: web.Request) -> web.Response:
+        """200: the run_key is free, so that the next request for it is a run."""
+        body = await read_object(request, ("sensor", "job", "run_key"))
+        sensor, job, run_key = text_of(body, "sensor"), text_of(body, "job"), text_of(body, "run_key")
+        if job is None or run_key is None:
+            raise Problem(400, 'say which key to forget: {"sensor": "drop", "job": "load", "run_key": "a.csv"}')
+        (run,) = await self._app.database.write_many(forget_keys, [(sensor or "", job, run_key)])
+        if run is None:
+            of = f"sensor {shown(sensor)}" if sensor else "no sensor"
+            raise Problem(404, f"nothing holds the run_key {shown(run_key)} of job {shown(job)} and {of}")
+        return answer({"sensor": sensor, "job": job, "run_key": run_key, "run": run, "forgotten": True})
