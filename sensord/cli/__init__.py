@@ -14,6 +14,7 @@ app = typer.Typer(
     name="sensord",
     help="Starts the right job the moment its data is there, and tells the right people what became of it.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # Drawing the help would load rich, which doubles the time it takes.
     pretty_exceptions_enable=False,  # They would print local variables, and those hold secrets.
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -42,7 +42,7 @@ class Files:
     ) -> None:
         self.path = path
         self.names = names
-        self.memory = Memory(set())
+        self.memory = Memory()
         self.root: Root | None = None
         self.lost: Callable[[str], None] = lambda _: None
         self.flooded: Callable[[], None] = lambda: None
@@ -52,6 +52,7 @@ class Files:
         self._log = structlog.get_logger(__name__).bind(folder=printable(path))
         self.alarms = Alarms(clock)
         self.pending = Pending(clock, self.alarms, self.look_again, config.settle)
+        self._identity = ""
         self._hints: dict[tuple[Folder, bytes], None] = {}
         self._hinted, self._calmed = anyio.Event(), anyio.Event()
 
@@ -106,8 +107,8 @@ class Files:
                     self._calmed.set()
                 if self._hints:
                     await checkpoint()
-            if ready and self.root is not None:
-                await emit(ready, self.memory.cursor_at(self.root.identity))
+            if ready:
+                await emit(ready, self.memory.cursor_at(self._identity))
                 emit.looked()
 
     async def _look(self, ready: list[Sensed]) -> None:
@@ -116,6 +117,7 @@ class Files:
             del self._hints[hint]
         if (root := self.root) is None:
             return
+        self._identity = root.identity
         try:
             if root.shared is None:
                 findings = self.look(root, hints)
@@ -164,7 +166,7 @@ class Files:
         mark = mark_of(relative, version.size, version.mtime_ns, version.inode if root.inodes else 0)
         if self.memory.has(mark):
             return None
-        self.memory.known.add(mark)
+        self.memory.add(mark)
         return self._sensed(relative, version, mark)
 
     def _sensed(self, relative: bytes, version: Version, mark: int) -> Sensed:

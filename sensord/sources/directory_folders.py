@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import anyio
@@ -50,7 +51,7 @@ class Folders:
 
     def came(self, parent: Folder, name: bytes) -> None:
         """There may be a new folder of this name."""
-        if self._walk is not None and self._files.names.enters(parent.prefix, name.decode("utf-8", "surrogateescape")):
+        if self._walk is not None and self._files.names.enters(parent.prefix, os.fsdecode(name)):
             self._walk.urgent.append((parent, name))
             self._stirred.set()
 
@@ -141,18 +142,18 @@ class Folders:
             if self._lost:
                 raise RootLostError(self._lost)
             if self._wanted and (not walk.passing or (self._wanted == "full" and not walk.full)):
-                self._begin(walk)
+                await self._begin(walk)
             step = await run_sync(walk.step, limiter=self._limiter, abandon_on_cancel=root.shared is not None)
             await self._apply(step, walk, emit)
             if step.ended:
                 await self._end(root, walk, emit)
             await self._files.calm()
 
-    def _begin(self, walk: Walk) -> None:
+    async def _begin(self, walk: Walk) -> None:
         full, self._wanted = self._wanted == "full", ""
         self._moves_before = self._moves
         if full:
-            walk.memory.expect()
+            await run_sync(walk.memory.expect, limiter=self._limiter)
         walk.begin(full=full)
 
     async def _apply(self, step: Step, walk: Walk, emit: Emit) -> None:
@@ -181,8 +182,10 @@ class Folders:
             # What was met by a look instead of by the listing is known only when all hints were followed.
             await self._files.clear_up()
             sure = walk.intact and self._moves == self._moves_before and not self._lost and self._wanted != "full"
-            if gone := walk.memory.take_gone(root.identity if sure else None):
+            gone = await run_sync(walk.memory.take_gone, root.identity if sure else None, limiter=self._limiter)
+            if gone:
                 await emit.forget(gone)
+            self._files.pending.prune()
         emit.looked()
 
     def _want(self, what: Literal["changed", "full"]) -> None:

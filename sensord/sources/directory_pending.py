@@ -134,6 +134,10 @@ class Pending:
             if not names:
                 del self._beside[folder, done]
 
+    def prune(self) -> None:
+        """Wait for nothing in folders that are gone."""
+        self._beside = {key: names for key, names in self._beside.items() if not key[0].gone}
+
     def clear(self) -> None:
         """Wait for none."""
         self._files.clear()

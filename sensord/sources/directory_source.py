@@ -18,7 +18,7 @@ from sensord.sources.directory_memory import Memory
 from sensord.sources.directory_root import open_watched
 from sensord.sources.directory_scan import Walk
 from sensord.sources.directory_tree import Folder, Unwatch
-from sensord.sources.directory_watch import IS_DIR, LEFT, SELF, Kernel
+from sensord.sources.directory_watch import IS_DIR, LEFT, SELF, UNMOUNT, Kernel
 from sensord.sources.directory_why import why
 
 
@@ -45,7 +45,9 @@ class DirectorySource:
 
     async def run(self, emit: Emit, cursor: str | None) -> None:
         """Emit each version of each file once, when it is whole, until cancelled."""
-        self._files.memory = Memory(await emit.marks(), cursor)
+        marks = await emit.marks()
+        self._files.memory = await run_sync(Memory, marks, cursor, limiter=self._limiter)
+        del marks
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._folders.follow, emit, name="list folders")
@@ -60,7 +62,7 @@ class DirectorySource:
 
     def _look(self, known: set[int]) -> Sequence[Sensed]:
         files = self._new_files()
-        files.memory = Memory(set(known))
+        files.memory = Memory(known)
         root = open_watched(files.path, None, below=self._config.recursive)
         walk = Walk(
             path=files.path,
@@ -88,6 +90,8 @@ class DirectorySource:
         if not name:
             if mask & SELF and self._folders.is_root(folder):
                 self._folders.lose("it was moved, deleted or unmounted")
+            elif mask & UNMOUNT and folder.parent is not None:
+                self._folders.came(folder.parent, folder.name)
         elif not mask & IS_DIR:
             if not mask & LEFT or self._files.pending.get(folder.below(name)) is not None:
                 self._files.hint(folder, name)

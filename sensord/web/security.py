@@ -27,6 +27,7 @@ _READS = frozenset({"GET", "HEAD"})
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 # Every path of ours is made of these; whatever is spelled in another way (`//`, `..`, `%2e`, `;`) is not one.
 _PATH = re.compile(r"/(?:[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
+_STARTED = web.RequestKey("started", bool)
 _HOST = re.compile(r"[\w.:\[\]-]+", re.ASCII)
 
 HEADERS = {
@@ -130,9 +131,11 @@ def guard_middleware(
         except web.HTTPException as error:
             response = _plain(error)
         except ConnectionError:
-            raise  # The caller went away: there is nobody to answer.
+            return _gone(request)
         except Exception:
             log.exception("http.failed", method=request.method, path=request.path)
+            if request.get(_STARTED):
+                return _gone(request)  # Half an answer is out: only its end can say that it is none.
             response = Problem(500, "this failed in sensord; its log says why").response()
         if not request.content.is_eof() and request.body_exists:
             response.force_close()  # What is left of the body is not read.
@@ -141,8 +144,16 @@ def guard_middleware(
     return guarded
 
 
-async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+def _gone(request: web.Request) -> web.StreamResponse:
+    """End the connection: there is nobody to answer, or nothing more to be said in this answer."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=499)  # Goes nowhere.
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Put our headers on every answer, streams too (a signal of the application)."""
+    request[_STARTED] = True
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
 

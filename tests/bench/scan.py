@@ -43,6 +43,7 @@ class Known:
         self.told = anyio.Event()
 
     async def __call__(self, sensed: Sequence[Sensed], cursor: str | None = None) -> None:
+        self.cursor = cursor or self.cursor
         self.emitted += len(sensed)
         self.told.set()
 
@@ -140,12 +141,11 @@ async def measure(folder: str) -> dict[str, float]:
         tasks.start_soon(source.run, emit, emit.cursor)
         while not emit.told.is_set():
             # Events count from when the folder itself is watched; before that a file is found by its listing.
-            Path(folder, f"new-{time.monotonic_ns()}").write_bytes(b"1")
+            drop(folder)
             with anyio.move_on_after(0.05):
                 await emit.told.wait()
         figures["active"] = time.perf_counter() - began
-        while not _listed(source):
-            await anyio.sleep(0.02)
+        await listed(source)
         figures["listed"] = time.perf_counter() - began
         figures["start cpu"] = time.process_time() - cpu
         figures["rss"], figures["rss peak"] = rss(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
@@ -159,9 +159,15 @@ async def measure(folder: str) -> dict[str, float]:
     return figures
 
 
-def _listed(source: object) -> bool:
+def drop(folder: str) -> None:
+    Path(folder, f"new-{time.monotonic_ns()}").write_bytes(b"1")
+
+
+async def listed(source: object) -> None:
+    """Return when the listing at the start has come to its end."""
     folders = source._folders  # type: ignore[attr-defined]
-    return folders._walk is not None and not folders._walk.busy and not folders._wanted
+    while folders._walk is None or folders._walk.busy or folders._wanted:  # noqa: ASYNC110
+        await anyio.sleep(0.02)
 
 
 async def rescan(source: object, emit: Known) -> float:
@@ -189,7 +195,7 @@ def main(sizes: Sequence[int] = (1_000, 100_000, 1_000_000)) -> bool:
     """Print the figures; False where a bar fails."""
     print("files      re-scan ms  types ms  stat ms   active s  listed s  cpu s  rss MB  peak MB  idle ms in 5 s")
     holds = []
-    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    base = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     for files in sizes:
         folder = tempfile.mkdtemp(dir=base)
         try:
