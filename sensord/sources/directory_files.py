@@ -7,6 +7,7 @@ the file itself decides.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
 from itertools import islice
 
@@ -32,6 +33,8 @@ _LOOKS = 64
 _MANY, _FEW = 4_096, 1_024
 _FLOOD = 200_000
 _RETRY = 5.0
+# The kernel tells of a close shortly before the file counts as closed.
+_CLOSING = 0.001
 
 
 class Files:
@@ -53,21 +56,37 @@ class Files:
         self.alarms = Alarms(clock)
         self.pending = Pending(clock, self.alarms, self.look_again, config.settle)
         self._identity = ""
-        self._hints: dict[tuple[Folder, bytes], None] = {}
+        self._hints: dict[tuple[Folder, bytes], float] = {}
         self._hinted, self._calmed = anyio.Event(), anyio.Event()
 
-    def hint(self, folder: Folder, name: bytes) -> None:
-        """This name may stand for something new."""
+    def hint(self, folder: Folder, name: bytes, *, closed: bool = False) -> None:
+        """This name may stand for something new; `closed`: a writer has just closed it."""
         text = os.fsdecode(name)
         if self.names.done is not None and self.names.done.is_one(text):
             for waiting in self.pending.came(folder, name):
                 self.look_again(folder, waiting)
         elif self.names.takes(folder.prefix, text):
-            self.look_again(folder, name)
+            self.look_again(folder, name, _CLOSING if closed else 0.0)
 
-    def look_again(self, folder: Folder, name: bytes) -> None:
-        """The same for a name that is known to be taken."""
-        self._hints[folder, name] = None
+    def begun(self, folder: Folder, name: bytes) -> bool:
+        """Whether this name is a file that was just made and is still empty; if so, there is time to look at it.
+
+        Most files begin so, and their close is heard of; a look at each would only hold up the others.
+        """
+        try:
+            status = os.lstat(self.path + b"/" + folder.below(name))
+        except OSError:
+            return False
+        empty = stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_size == 0
+        if not empty or not self.names.takes(folder.prefix, os.fsdecode(name)) or self.names.done is not None:
+            return False
+        version = Version.of(status)
+        self.pending.wait(Finding(folder, name, version), version, "settling")
+        return True
+
+    def look_again(self, folder: Folder, name: bytes, closing: float = 0.0) -> None:
+        """The same for a name that is known to be taken; still held open, it is asked about again in `closing`."""
+        self._hints[folder, name] = max(closing, self._hints.get((folder, name), 0.0))
         self._hinted.set()
         if len(self._hints) > _FLOOD:
             # More than is worth remembering one by one: a listing finds them all, at its own pace.
@@ -113,8 +132,7 @@ class Files:
 
     async def _look(self, ready: list[Sensed]) -> None:
         hints = list(islice(self._hints, _LOOKS))
-        for hint in hints:
-            del self._hints[hint]
+        closing = [self._hints.pop(hint) for hint in hints]
         if (root := self.root) is None:
             return
         self._identity = root.identity
@@ -126,7 +144,14 @@ class Files:
         except RootLostError as lost:
             self.lost(str(lost))
             return
-        ready.extend(sensed for finding in findings if (sensed := self.judge(root, finding)) is not None)
+        for finding, soon in zip(findings, closing, strict=True):
+            if (sensed := self.judge(root, finding)) is not None:
+                ready.append(sensed)
+            elif soon and finding.hold == "held" and soon < self._config.settle:
+                self._ask_again(finding, soon)
+
+    def _ask_again(self, finding: Finding, soon: float) -> None:
+        self.alarms.after(soon, lambda: self.look_again(finding.folder, finding.name, 2 * soon))
 
     def look(self, root: Root, hints: list[tuple[Folder, bytes]]) -> list[Finding]:
         """What these names stand for now. Blocks for as long as the file system does."""

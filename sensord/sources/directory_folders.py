@@ -113,7 +113,7 @@ class Folders:
     async def _start(self, root: Root) -> Walk:
         """Watch the folder itself, then want everything listed."""
         self._device = root.folder.device
-        self._lost = ""
+        self._lost, self._wanted = "", "full"
         walk = self._walk = Walk(
             path=self._files.path,
             root=root.folder,
@@ -129,7 +129,6 @@ class Folders:
             self._poll_from_now(f"its file system is {root.shared}" if root.shared and self._watch else "")
         elif reason := await run_sync(walk.watch_root, limiter=self._limiter):
             self._poll_from_now(reason)
-        self._wanted = "full"
         self._files.alarms.after(self._config.rescan, self._rescan)
         return walk
 

@@ -18,7 +18,7 @@ from sensord.sources.directory_memory import Memory
 from sensord.sources.directory_root import open_watched
 from sensord.sources.directory_scan import Walk
 from sensord.sources.directory_tree import Folder, Unwatch
-from sensord.sources.directory_watch import IS_DIR, LEFT, SELF, UNMOUNT, Kernel
+from sensord.sources.directory_watch import CLOSED, CREATED, IS_DIR, LEFT, SELF, UNMOUNT, Kernel
 from sensord.sources.directory_why import why
 
 
@@ -93,8 +93,10 @@ class DirectorySource:
             elif mask & UNMOUNT and folder.parent is not None:
                 self._folders.came(folder.parent, folder.name)
         elif not mask & IS_DIR:
-            if not mask & LEFT or self._files.pending.get(folder.below(name)) is not None:
-                self._files.hint(folder, name)
+            if mask & LEFT and self._files.pending.get(folder.below(name)) is None:
+                return
+            if not (mask & CREATED and self._files.begun(folder, name)):
+                self._files.hint(folder, name, closed=bool(mask & CLOSED))
         elif mask & LEFT:
             self._folders.left(folder, name)
         else:

@@ -20,6 +20,8 @@ from sensord.sources.directory_tree import Folder, Unwatch
 
 IS_DIR = InotifyConstants.IN_ISDIR
 LEFT = InotifyConstants.IN_DELETE | InotifyConstants.IN_MOVED_FROM
+CREATED = InotifyConstants.IN_CREATE
+CLOSED = InotifyConstants.IN_CLOSE_WRITE
 UNMOUNT = InotifyConstants.IN_UNMOUNT
 SELF = InotifyConstants.IN_DELETE_SELF | InotifyConstants.IN_MOVE_SELF | UNMOUNT
 # Neither reads nor single writes: a file that grows for an hour costs nothing until it is closed.

@@ -85,7 +85,7 @@ def parse_json(raw: bytes) -> Any:
     """Bytes as a JSON value of which every reader understands the same; Problem 400 says what is wrong."""
     try:
         orjson.loads(raw)  # The stricter about UTF-8, surrogates and NaN.
-        value = json.loads(raw.decode(), object_pairs_hook=_object, parse_int=_integer, parse_float=_number)
+        value = _STRICT.decode(raw.decode())
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError) as error:
@@ -115,6 +115,9 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the number {shown(text, 24)} is too large; send it as a string")
     return value
+
+
+_STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_number)
 
 
 def _check_depth(value: Any) -> None:

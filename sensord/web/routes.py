@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from collections.abc import Mapping
-from typing import Any
-
 import anyio
 from aiohttp import web
 
@@ -193,9 +188,9 @@ def _looking(app: App, closing: anyio.Event) -> list[Endpoint]:
         what = one(request, "what")
         if what is None:
             raise Problem(400, "say what to explain: ?what=FILE, RUN, EVENT or KEY")
-        found: Any = importlib.import_module("sensord.explain").explain(app, what)
-        value: Mapping[str, Any] = await found if inspect.isawaitable(found) else found
-        return answer(value)
+        from sensord.explain import explain as story
+
+        return answer(await story(app, what))
 
     return [
         Endpoint(

@@ -18,8 +18,10 @@ from structlog.testing import capture_logs
 
 from notifiers.clock import SYSTEM
 from rules.request import Sensed
+from sensord.sources import directory_ready
 from sensord.sources.directory import DirectoryConfig, open_directory
 from sensord.sources.directory_mounts import shared_mount
+from sensord.sources.directory_tree import RootLostError
 from sensord.sources.directory_watch import Kernel
 from tests.sources.directory_kit import HandClock, Recorder, as_somebody, open_to_all, sensing, until
 
@@ -429,3 +431,66 @@ async def test_sub_folders_may_come_and_go_while_everything_is_listed(tmp_path: 
         await sensor.listed()
         assert len(sensor.emit.names) == len(set(sensor.emit.names))
     assert sensor.emit.failures == []
+
+
+async def test_what_was_found_whole_is_emitted_even_if_the_folder_is_lost_at_that_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = HandClock()
+    async with sensing(tmp_path, clock=hand.clock) as sensor:
+        files = sensor.source._files
+        look, looks = files.look, 0
+
+        def lost_at_the_second(*arguments: Any) -> Any:
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                raise RootLostError("gone for a moment")
+            return look(*arguments)
+
+        monkeypatch.setattr(files, "look", lost_at_the_second)
+        for number in range(200):  # More than one look takes.
+            (tmp_path / f"{number}").write_bytes(b"1")
+        await sensor.emitted(200)
+        await sensor.listed()
+    assert sorted(sensor.emit.names) == sorted(map(str, range(200)))
+
+
+async def test_a_file_that_still_counts_as_open_when_its_close_is_told_is_asked_about_again_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells of a close before it takes the file off its list of files that are written."""
+    hand = HandClock()
+    lease, asked = directory_ready._lease, 0
+
+    def late(fd: int, status: os.stat_result) -> Any:
+        nonlocal asked
+        asked += 1
+        return ("held", status) if asked <= 2 else lease(fd, status)
+
+    async with sensing(tmp_path, clock=hand.clock) as sensor:
+        monkeypatch.setattr(directory_ready, "_lease", late)
+        (tmp_path / "a").write_bytes(b"1")
+        await until(lambda: asked == 1)
+        await hand.pass_(0.001)
+        await until(lambda: asked == 2)
+        await hand.pass_(0.002)
+        await sensor.emitted(1)
+
+
+async def test_events_of_a_mounted_sub_folder_are_heard_and_its_unmounting_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "under").write_bytes(b"1")
+    command = ["mount", "-t", "tmpfs", "none", str(tmp_path / "sub")]
+    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting takes rights that we lack")
+    try:
+        async with sensing(tmp_path, recursive=True) as sensor:
+            (tmp_path / "sub" / "a").write_bytes(b"1")
+            await sensor.emitted(1)
+            await sensor.idle()
+            subprocess.run(["umount", str(tmp_path / "sub")], check=True)
+            await sensor.emitted(2)
+    finally:
+        subprocess.run(["umount", str(tmp_path / "sub")], check=False, capture_output=True)
+    assert sensor.emit.names == ["sub/a", "sub/under"]

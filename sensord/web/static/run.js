@@ -49,17 +49,15 @@ function facts(run) {
     pairs.map(([label, value]) => [el("dt", {}, label), el("dd", {}, value)])));
 }
 
-function story(events, deliveries) {
-  if (!events.length) return section("story", "What happened", null, empty("Its events are older than what is kept."));
-  const told = new Map();
-  for (const one of deliveries) told.set(one.event, [...(told.get(one.event) ?? []), one]);
-  return section("story", "What happened", null, el("ol", { class: "rows" }, events.map((one) => el("li", {},
-    el("div", { class: "line" },
-      status(one.type.split(".")[1] ?? one.severity, { fixed: true }),
-      el("div", { class: "grow" }, el("a", { href: `/events/${one.id}` }, one.message),
-        (told.get(one.id) ?? []).map((each) => el("div", { class: "small quiet" },
-          status(each.status), " to ", each.destination, each.error ? `: ${each.error}` : ""))),
-      el("div", { class: "end" }, time(one.time)))))));
+// Lines as `sensord explain` tells them; one about a delivery stands behind its event.
+function story(told) {
+  return section("story", "What happened", null, [
+    told.verdict ? el("p", { class: "verdict" }, told.verdict) : null,
+    told.story.length ? el("ol", { class: "rows story" }, told.story.map((line) => el("li", { class: line.text.startsWith("  ") ? "behind" : "" },
+      el("div", { class: "line" },
+        el("div", { class: "grow" }, line.ref.event && !line.text.startsWith("  ") ? el("a", { href: `/events/${line.ref.event}` }, line.text) : line.text.trim()),
+        el("div", { class: "end" }, time(line.at)))))) : empty("Its events are older than what is kept."),
+  ]);
 }
 
 async function log(attempt) {
@@ -93,13 +91,11 @@ async function log(attempt) {
 }
 
 async function refresh() {
-  const [run, events] = await Promise.all([api(`/api/runs/${id}`), api(`/api/events?run=${id}&limit=200`)]);
-  const last = events.items.filter((one) => one.severity !== "debug").slice(0, 8);
-  const deliveries = (await Promise.all(last.map((one) => api(`/api/deliveries?event=${one.id}&limit=50`)))).flatMap((page) => page.items);
+  const [run, told] = await Promise.all([api(`/api/runs/${id}`), api(`/api/explain?what=${id}`)]);
   document.title = `${run.job} ${run.status}`;
   put(places.head, head(run));
   put(places.facts, facts(run));
-  put(places.story, story(events.items.toReversed(), deliveries));
+  put(places.story, story(told));
   log(run.attempt).catch(() => { followed = 0; });
 }
 

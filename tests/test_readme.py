@@ -1,0 +1,146 @@
+"""The README's blocks are run as they stand there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sensord.config import load
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BIN = Path(sys.executable).parent
+
+
+def block(name: str) -> str:
+    """The fenced block behind `<!-- name -->`."""
+    found = re.search(rf"<!-- {re.escape(name)} -->\n```\w+\n(.*?)```", README, re.DOTALL)
+    assert found is not None, f"the README has no block {name!r}"
+    return found[1]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SENSORD")}
+    return {**kept, "PATH": f"{BIN}:{os.environ['PATH']}", "SENSORD_SPOOL": str(folder / "spool"), "COLUMNS": "200"}
+
+
+def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """What the condition gives once it is true."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.05)
+    return found
+
+
+def answered(url: str) -> Any:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return json.loads(answer.read())
+    except OSError:
+        return None
+
+
+class Reader:
+    """A person who types the README's lines, and waits until a thing is there before going on."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.env = environment(folder)
+        self.daemon: subprocess.Popen[bytes] | None = None
+        self.said: dict[str, str] = {}
+
+    def types(self, line: str) -> None:
+        command = line.partition(" #")[0].strip()
+        if command.endswith("&"):
+            with (self.folder / "daemon.log").open("wb") as log:
+                words = command.rstrip("& ").split()
+                self.daemon = subprocess.Popen(words, cwd=self.folder, env=self.env, stdout=log, stderr=log)
+            until(lambda: answered("http://127.0.0.1:8300/readyz"))
+            return
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", f"{command}; pwd >&2"],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        self.folder = Path(done.stderr.strip().splitlines()[-1])
+        self.said[command] = done.stdout
+        if "incoming/" in command and ">" in command:
+            until(lambda: answered("http://127.0.0.1:8300/api/runs?status=succeeded")["items"])
+            until(lambda: answered("http://127.0.0.1:8300/api/inbox")["items"])
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    one = Reader(tmp_path)
+    yield one
+    if one.daemon is not None:
+        one.daemon.terminate()
+        assert one.daemon.wait(20) == 0
+
+
+def test_the_commands_do_what_is_said_of_them_and_a_program_can_submit(reader: Reader) -> None:
+    for line in block("test: commands").splitlines():
+        reader.types(line)
+    said = {command.split()[1]: text for command, text in reader.said.items() if command.startswith("sensord ")}
+    assert "succeeded" in said["runs"]
+    assert "check_csv succeeded" in said["inbox"]
+    assert "sensed by incoming_csv" in said["explain"]
+    assert "delivered" in said["explain"]
+    assert said["subscribe"].startswith("subscription ")
+    assert "well" in said["doctor"]
+    program = subprocess.run(
+        [sys.executable, "-c", block("test: python")], env=reader.env, timeout=60, check=False, capture_output=True
+    )
+    assert program.returncode == 0, program.stderr
+    url = "http://127.0.0.1:8300/api/events?topic=bp.dagster.oks"
+    found = until(lambda: [one for one in answered(url)["items"] if one["data"].get("rows") == 1200])
+    assert found[0]["message"] == "Dagster job spatial_job completed."
+
+
+def test_the_configuration_of_ten_lines_is_right(tmp_path: Path) -> None:
+    text = block("test: configuration")
+    assert len(text.splitlines()) <= 11
+    (tmp_path / "sensord.yaml").write_text(text, encoding="utf-8")
+    config = load(tmp_path / "sensord.yaml", {})
+    assert config.sensors["houses_drop"].jobs == ("load_houses",)
+
+
+def test_the_demo_ends_well_after_both_files(tmp_path: Path) -> None:
+    command = block("command: demo").strip()
+    assert command.startswith("python3 -m venv .venv && ")
+    assert command.endswith(" && .venv/bin/sensord demo")
+    done = subprocess.run(
+        [BIN / "sensord", "demo", "--once"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("closed", "sensed", "run started", "ended", "message", "succeeded", "failed", "2 of 3 rows"):
+        assert word in done.stdout
+
+
+def test_the_readme_names_only_what_is_there() -> None:
+    for path in re.findall(r"`((?:tests|sensord|notifiers|rules|docs)/[\w/.]+)`", README):
+        assert (ROOT / path).exists(), path
+    for picture in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / picture).exists(), picture
