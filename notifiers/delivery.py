@@ -152,9 +152,10 @@ async def open_delivery(
     wording: Callable[[Event], Message] | None = None,
     random: Random | None = None,
 ) -> AsyncIterator[Delivery]:
-    """A Delivery whose `run` is to be started. `owner` is a destination that is told of what does not arrive;
-    `per_channel` is how many calls may be in the air for one channel; `front` is about how many deliveries of one
-    severity of one destination are kept in memory.
+    """A Delivery whose `run` is to be started.
+
+    `owner` is a destination that is told of what does not arrive; `per_channel` is how many calls may be in the
+    air for one channel; `front` is about how many deliveries of one severity of one destination are in memory.
     """
     sending = Sending(
         channels,

@@ -24,9 +24,14 @@ class Verdict(Protocol):
     """What routing says of one subscription: `reason` is why not, or None."""
 
     @property
-    def subscription(self) -> Any: ...
+    def subscription(self) -> Any:
+        """The one that it is about."""
+        ...
+
     @property
-    def reason(self) -> str | None: ...
+    def reason(self) -> str | None:
+        """Why not, or None."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def read_unrouted(conn: Connection, limit: int = _CHUNK) -> Unrouted:
     """The next events to route."""
     cursor = conn.scalar(select(bus_cursors.c.seq).where(bus_cursors.c.name == CURSOR)) or 0
     after = select(events).where(events.c.seq > cursor).order_by(events.c.seq).limit(limit)
-    return Unrouted(cursor, [(row["seq"], from_row(row)) for row in conn.execute(after).mappings()])
+    return Unrouted(cursor, [(row["seq"], from_row(dict(row))) for row in conn.execute(after).mappings()])
 
 
 def new_deliveries(

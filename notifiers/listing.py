@@ -77,19 +77,19 @@ def list_inbox(conn: Connection, filters: Filters, after: str | None = None, lim
 def get_subscription(conn: Connection, id_: str) -> JSON | None:
     """One subscription, ended ones too."""
     row = conn.execute(select(subscriptions).where(subscriptions.c.id == id_)).mappings().first()
-    return None if row is None else _subscription(row)
+    return None if row is None else _subscription(dict(row))
 
 
 def get_delivery(conn: Connection, id_: str) -> JSON | None:
     """One delivery."""
     row = conn.execute(select(deliveries).where(deliveries.c.id == id_)).mappings().first()
-    return None if row is None else _delivery(row)
+    return None if row is None else _delivery(dict(row))
 
 
 def get_event(conn: Connection, id_: str) -> JSON | None:
     """One event, as a CloudEvent."""
     row = conn.execute(select(events).where(events.c.id == id_)).mappings().first()
-    return None if row is None else from_row(row).to_json()
+    return None if row is None else from_row(dict(row)).to_json()
 
 
 def _subscription(row: Mapping[str, Any]) -> JSON:
@@ -186,7 +186,7 @@ def _like(column: Column[Any], pattern: str) -> ColumnElement[bool]:
     if not {"*", ">"} & set(pattern.split(".")):
         return column == pattern
     tokens = pattern.split(".")
-    text = ".".join("%" if token in "*>" else _escaped(token) for token in tokens)
+    text = ".".join("%" if token in {"*", ">"} else _escaped(token) for token in tokens)
     dots = func.length(column) - func.length(func.replace(column, ".", ""))
     enough = dots >= len(tokens) - 1 if tokens[-1] == ">" else dots == len(tokens) - 1
     return and_(column.like(text, escape="\\"), enough)

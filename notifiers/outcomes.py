@@ -57,7 +57,7 @@ def _over_with(claimed: Claimed, after: Claimed, parts: int, now: int) -> Result
     )
 
 
-def failed(
+def failed(  # noqa: PLR0911 - one return for each decision, in order
     claimed: Claimed,
     error: DeliveryError,
     parts: int | None,

@@ -26,7 +26,7 @@ class Notice:
 
 
 def about_deliveries(event: Event) -> bool:
-    """Whether an event is itself such a notice: if that cannot be delivered, nobody is told, so nothing feeds itself."""
+    """Whether an event is itself such a notice: if that cannot be delivered nobody is told, so nothing feeds itself."""
     return event.source == SOURCE
 
 

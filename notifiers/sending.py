@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from random import Random
 
 import structlog
@@ -47,7 +48,8 @@ class Sending:
             position = len(claimed.progress.receipts)
             if position >= len(parts):
                 return let_be(claimed, len(parts), self._now())
-            receipt = await _call(channel, target, parts[position])
+            part = replace(parts[position], key=f"{claimed.id}-{position}")
+            receipt = await _call(channel, target, part)
         except DeliveryError as error:
             return self._failed(claimed, error, parts)
         return arrived(claimed, {"id": receipt.id, **receipt.data}, len(parts), self._now())
@@ -106,5 +108,5 @@ async def _call(channel: Channel, target: str, part: Part) -> Receipt:
         while where is not None and where.tb_next is not None:
             where = where.tb_next
         line = f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}" if where is not None else ""
-        log.error("channel.broke", error=type(error).__name__, at=line)
+        log.error("channel.broke", error=type(error).__name__, at=line)  # noqa: TRY400 - a traceback may hold a secret
         raise DeliveryError(f"the channel broke: {type(error).__name__}", Reason.answer_lost, uncertain=True) from None

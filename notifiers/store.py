@@ -83,7 +83,7 @@ def claim(conn: Connection, ids: Sequence[str]) -> list[Claimed | None]:
     for start in range(0, len(ids), _CHUNK):
         here = deliveries.c.id.in_(ids[start : start + _CHUNK]) & (deliveries.c.status == "pending")
         for row in conn.execute(select(deliveries).where(here).with_for_update()).mappings():
-            found[row["id"]] = _claimed(row, conn)
+            found[row["id"]] = _claimed(dict(row), conn)
         conn.execute(update(deliveries).where(here).values(status="sending", attempts=deliveries.c.attempts + 1))
     return [found.pop(one, None) for one in ids]
 
@@ -92,7 +92,7 @@ def _claimed(row: Mapping[str, Any], conn: Connection) -> Claimed:
     event = conn.execute(select(events).where(events.c.id == row["event"])).mappings().one()
     return Claimed(
         id=row["id"],
-        event=from_row(event),
+        event=from_row(dict(event)),
         subscription=row["subscription"],
         destination=row["destination"],
         severity=row["severity"],
@@ -115,7 +115,18 @@ def _progress_values(progress: Progress) -> dict[str, Any]:
     }
 
 
-_COLUMNS = "status destination receipts doubts doubtful parts error next_attempt_at failing_since ended_at".split()
+_COLUMNS = (
+    "status",
+    "destination",
+    "receipts",
+    "doubts",
+    "doubtful",
+    "parts",
+    "error",
+    "next_attempt_at",
+    "failing_since",
+    "ended_at",
+)
 _RECORD = (
     update(deliveries)
     .where(
@@ -221,7 +232,7 @@ def _recover(conn: Connection, now: int) -> list[str]:
             "status": "pending",
             "error": error,
             "next_attempt_at": now,
-            **_progress_values(_progress(row).lost()),
+            **_progress_values(_progress(dict(row)).lost()),
         }
         conn.execute(update(deliveries).where(deliveries.c.id == row["id"]).values(**values))
     return [row["destination"] for row in rows]
@@ -232,7 +243,13 @@ def requeue(conn: Connection, ids: Sequence[str]) -> list[bool]:
 
     A dead one goes on with the parts that did not arrive; an uncertain one is sent anew, marked as a repeat.
     """
-    again = dict(status="pending", error=None, next_attempt_at=None, failing_since=None, ended_at=None)
+    again = {
+        "status": "pending",
+        "error": None,
+        "next_attempt_at": None,
+        "failing_since": None,
+        "ended_at": None,
+    }
     anew = {**again, "receipts": "[]", "doubts": "[0]", "doubtful": 1}
     results: list[bool] = []
     for one in ids:

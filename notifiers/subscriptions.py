@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,7 +162,7 @@ def bump(conn: Connection) -> None:
 
 def _by_identity(conn: Connection) -> dict[tuple[str, str, str], Mapping[str, Any]]:
     holding = select(subscriptions).where(subscriptions.c.ended_at.is_(None)).order_by(subscriptions.c.id.desc())
-    rows: Iterable[Mapping[str, Any]] = conn.execute(holding).mappings()
+    rows = [dict(row) for row in conn.execute(holding).mappings()]
     return {(row["topic"], row["destination"], row["where"]): row for row in rows}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -171,7 +172,7 @@ class WaitingRoom:
             self._longer[lane] = False
             destination, severity = lane
             found = await self._database.read(
-                lambda conn, to=destination, s=severity: load_lane(conn, to, s, self._front)
+                partial(load_lane, destination=destination, severity=severity, limit=self._front)
             )
             left = self._longer.pop(lane, None)
             if left is None:

@@ -155,8 +155,11 @@ def _links(event: Event, base_url: str | None) -> list[Link]:
     return [Link("event", f"{base}/events/{quote(event.id, safe='')}")]
 
 
+_LONGEST_S = 1e9  # Beyond it is no duration of a run.
+
+
 def _duration(value: Any) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LONGEST_S:
         return show(value)
     if value < 1:
         return f"{value * 1000:.0f} ms"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,10 @@ def statuses(database: LedgerDatabase) -> list[str]:
     return [row["status"] for row in rows(database, "SELECT status FROM runs ORDER BY id")]
 
 
+def ended_at_least(database: LedgerDatabase, count: int) -> bool:
+    return statuses(database).count("succeeded") >= count
+
+
 def types(database: LedgerDatabase) -> list[str]:
     return [row["type"] for row in rows(database, "SELECT type FROM events ORDER BY seq")]
 
@@ -162,7 +167,7 @@ async def test_limits_hold_and_everything_runs(database: LedgerDatabase) -> None
             await play.until(min(20, ended + 3))
             assert len(play.started) - ended <= 3
             play.end(play.started[ended])
-            await settled(database, lambda ended=ended: statuses(database).count("succeeded") == ended + 1)
+            await settled(database, partial(ended_at_least, database, ended + 1))
     assert sorted(play.started) == sorted(set(play.started))
 
 
@@ -240,7 +245,7 @@ async def test_a_run_can_be_cancelled_while_it_waits_and_while_it_runs(database:
 
 async def test_a_launcher_that_breaks_loses_the_run_and_says_so(database: LedgerDatabase) -> None:
     class Broken(Play):
-        async def launch(self, run: Run, started: Started) -> Outcome:
+        async def launch(self, run: Run, _started: Started) -> Outcome:
             raise ZeroDivisionError(f"no {run.job}")
 
     async with daemon(database, Broken()) as running:

@@ -58,11 +58,13 @@ class DeliveryError(Exception):
 class Part:
     """One API call's worth of a message: JSON, made by the channel that will send it, opaque to others.
 
-    `text` is the plain text that a person will see in this part.
+    `text` is the plain text that a person will see in this part. `key` names this part of this delivery, the
+    same at every try; whoever sends sets it, for channels whose other side drops what it has already.
     """
 
     text: str
     payload: Mapping[str, Any] = field(default_factory=dict)
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -167,7 +167,7 @@ class Webhook:
         return Receipt(id=sent_id, data={"status": status})
 
     def _id(self, part: Part) -> str:
-        given = part.payload.get("id")
+        given = part.key or part.payload.get("id")
         if given is None:
             return self._clock.new_id()
         # What is signed is joined by dots, so an id must hold none.

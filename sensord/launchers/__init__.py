@@ -29,6 +29,7 @@ class Run:
 
     @property
     def token(self) -> str:
+        """What names this attempt and no other."""
         return f"{self.id}.{self.attempt}"
 
 

@@ -151,9 +151,9 @@ class Folders:
     async def _begin(self, walk: Walk) -> None:
         full, self._wanted = self._wanted == "full", ""
         self._moves_before = self._moves
+        walk.begin(full=full)
         if full:
             await run_sync(walk.memory.expect, limiter=self._limiter)
-        walk.begin(full=full)
 
     async def _apply(self, step: Step, walk: Walk, emit: Emit) -> None:
         for folder in step.entered:

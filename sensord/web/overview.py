@@ -65,7 +65,7 @@ class Overview:
         for one in facts.destinations:
             if one["state"] == "paused":
                 waiting = facts.undelivered.get(one["destination"], 0)
-                text = f"{one['destination']} gets no messages: {one['reason']}; {_count(waiting, 'message')} waiting"
+                text = f"{one['destination']} gets no messages: {one['reason']}; {_count(waiting, 'message') if waiting else 'nothing'} waiting"
                 found.append({"kind": "destination", "text": text, "link": "#destinations"})
         for name, sensing in sorted(self._app.sensings.items()):
             if sensing.failing is not None:

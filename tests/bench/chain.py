@@ -156,7 +156,7 @@ def product(load: Load, folder: Path) -> Result:
     (folder / "sensord.yaml").write_text(CONFIG.format(parallel=PARALLEL, command=command))
     with daemon(folder):
         dropper = _dropper(load, folder / "in", note)
-        wait_for(lambda: len(os.listdir(out)) >= load.count)
+        wait_for(lambda: sum(1 for _ in out.iterdir()) >= load.count)
         dropper.wait()
         # Over when the last end is recorded, as the raw chain's is.
         ledger = sqlite3.connect(f"file:{folder / 'sensord.db'}?mode=ro", uri=True)

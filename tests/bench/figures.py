@@ -45,7 +45,7 @@ def bar(name: str, figure: float, limit: float, *, at_least: bool = False) -> bo
 
 
 @contextlib.contextmanager
-def daemon(folder: Path, *, log: str = "warning", env: dict[str, str] | None = None) -> Iterator[tuple[int, str]]:
+def daemon(folder: Path, *, env: dict[str, str] | None = None) -> Iterator[tuple[int, str]]:
     """`sensord run` on `folder/sensord.yaml` until the block ends: its pid and URL, once it is ready."""
     command = [sys.executable, "-m", "sensord", "-c", str(folder / "sensord.yaml"), "run"]
     output = (folder / "daemon.log").open("wb")

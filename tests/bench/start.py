@@ -61,6 +61,9 @@ def main() -> bool:
             taken[name].append(milliseconds(command))
     medians = {name: statistics.median(values) for name, values in taken.items()}
     print("median wall ms: " + ", ".join(f"{name} {value:.1f}" for name, value in medians.items()))
-    holds = [bar(f"{name} over import typer", medians[name] / medians["import typer"], 2.0) for name in ("--help", "--version")]
+    holds = [
+        bar(f"{name} over import typer", medians[name] / medians["import typer"], 2.0)
+        for name in ("--help", "--version")
+    ]
     holds.append(bar("seconds until ready, slowest start", max(ready_seconds()), 1.5))
     return all(holds)

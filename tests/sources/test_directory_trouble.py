@@ -111,37 +111,37 @@ async def test_a_folder_replaced_by_another_is_listed_and_followed(tmp_path: Pat
     assert sensor.emit.names == ["a", "b", "c"]
 
 
+def _mount(folder: Path) -> None:
+    command = ["mount", "-t", "tmpfs", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting takes rights that we lack")
+
+
+def _umount(folder: Path) -> None:
+    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+
+
 async def test_a_mount_that_goes_and_comes_forgets_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
-
-    def mount() -> None:
-        subprocess.run(["mount", "-t", "tmpfs", "none", str(folder)], check=True, capture_output=True)
-
-    def umount() -> None:
-        subprocess.run(["umount", str(folder)], check=False, capture_output=True)
-
-    try:
-        mount()
-    except (subprocess.CalledProcessError, FileNotFoundError):
-        pytest.skip("mounting takes rights that we lack")
+    _mount(folder)
     hand = HandClock()
     try:
         async with sensing(folder, clock=hand.clock) as sensor:
             (folder / "a").write_bytes(b"1")
             await sensor.emitted(1)
             await sensor.idle()
-            umount()
+            _umount(folder)
             await until(lambda: sensor.emit.failures)
             assert "looks unmounted" in sensor.emit.failures[0]
-            mount()
+            _mount(folder)
             (folder / "b").write_bytes(b"1")
             await hand.pass_(5.0)
             await sensor.emitted(2)
             await sensor.listed()
             assert sensor.emit.forgotten == set()
     finally:
-        umount()
+        _umount(folder)
 
 
 async def test_an_unreadable_sub_folder_is_named_and_the_rest_goes_on() -> None:
@@ -481,16 +481,14 @@ async def test_a_file_that_still_counts_as_open_when_its_close_is_told_is_asked_
 async def test_events_of_a_mounted_sub_folder_are_heard_and_its_unmounting_is_followed(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "under").write_bytes(b"1")
-    command = ["mount", "-t", "tmpfs", "none", str(tmp_path / "sub")]
-    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting takes rights that we lack")
+    _mount(tmp_path / "sub")
     try:
         async with sensing(tmp_path, recursive=True) as sensor:
             (tmp_path / "sub" / "a").write_bytes(b"1")
             await sensor.emitted(1)
             await sensor.idle()
-            subprocess.run(["umount", str(tmp_path / "sub")], check=True)
+            _umount(tmp_path / "sub")
             await sensor.emitted(2)
     finally:
-        subprocess.run(["umount", str(tmp_path / "sub")], check=False, capture_output=True)
+        _umount(tmp_path / "sub")
     assert sensor.emit.names == ["sub/a", "sub/under"]

@@ -54,9 +54,7 @@ class Tab:
 
     async def until(self, expression: str) -> None:
         """Wait until an expression is true in the page."""
-        script = (
-            f"new Promise((done) => {{ const look = () => ({expression}) ? done(true) : setTimeout(look, 20); look() }})"
-        )
+        script = f"new Promise((done) => {{ const look = () => ({expression}) ? done(true) : setTimeout(look, 20); look() }})"
         assert await self.evaluate(script)
 
     async def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:

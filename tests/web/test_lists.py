@@ -23,7 +23,9 @@ LISTS = {
 
 async def fill(site: Site, count: int) -> list[str]:
     wishes = [
-        new_run(SYSTEM, request_of("sum" if number % 3 else "load", run_key=f"k{number}"), Hooks(), subject=f"f{number}")
+        new_run(
+            SYSTEM, request_of("sum" if number % 3 else "load", run_key=f"k{number}"), Hooks(), subject=f"f{number}"
+        )
         for number in range(count)
     ]
     await site.app.database.write_many(request_runs, wishes)

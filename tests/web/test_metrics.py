@@ -51,7 +51,9 @@ async def test_the_figures_are_those_of_what_happened(both: Site) -> None:
     assert after["sensord_database_trouble",] == 0
     assert after["process_resident_memory_bytes",] > 0
     assert any(name[0] == "sensord_build_info" for name in after)
-    assert (await scrape(both))["sensord_run_steps_total", "load", "succeeded"] == 1, "a second look counts nothing twice"
+    assert (await scrape(both))["sensord_run_steps_total", "load", "succeeded"] == 1, (
+        "a second look counts nothing twice"
+    )
 
 
 async def test_health_is_the_process_and_readiness_what_it_needs(site: Site) -> None:

@@ -106,7 +106,12 @@ async def conforms(
         if kind == "application/json":
             schema = operation["responses"][str(status)]["content"][kind]["schema"]
             Draft202012Validator(schema).validate(await answer.json())
-            if status == 200 and path.count("/") == 2 and path.startswith("/api/") and "items" in schema.get("properties", {}):
+            if (
+                status == 200
+                and path.count("/") == 2
+                and path.startswith("/api/")
+                and "items" in schema.get("properties", {})
+            ):
                 assert (await answer.json())["items"] or path == "/api/destinations", f"{path} shows nothing of itself"
 
 

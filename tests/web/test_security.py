@@ -241,7 +241,9 @@ async def test_the_form_gives_a_cookie_that_opens_the_page_and_is_not_the_token(
         assert 'sensord_token=""' in answer.headers["Set-Cookie"]
 
 
-@pytest.mark.parametrize("path", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", ""])
+@pytest.mark.parametrize(
+    "path", ["//evil.example", "https://evil.example", "/\\evil.example", "javascript:alert(1)", ""]
+)
 async def test_the_form_leads_nowhere_else_and_takes_no_wrong_token(site: Site, path: str) -> None:
     form = {"token": TOKEN, "next": path}
     async with site.http.post(f"{site.url}/login", data=form, allow_redirects=False) as answer:

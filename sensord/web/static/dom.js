@@ -69,6 +69,13 @@ export function time(text) {
   return el("time", { datetime: text, title: exact }, since(moment));
 }
 
+// The exact time and the relative one, where there is room: a phone has nothing to hover with.
+export function moment(text) {
+  if (!text) return null;
+  const exact = new Date(text).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+  return [exact, el("span", { class: "quiet" }, " · ", time(text))];
+}
+
 export function duration(from, until) {
   if (!from) return null;
   const seconds = ((until ? new Date(until) : new Date()) - new Date(from)) / 1000;
@@ -113,7 +120,17 @@ export function subject(run) {
   const text = run.subject ?? run.run_key;
   if (!text) return "";
   const parts = text.split("/");
-  return el("span", { class: "file mono", title: visible(text) }, parts[parts.length - 1] || text);
+  return el("span", { class: "file mono", title: visible(text) }, (parts[parts.length - 1] || text).replaceAll("\n", "\\n"));
+}
+
+// A list of which the newest are shown, and more when asked for.
+export function list(items, draw, none, more) {
+  if (!items.length) return empty(none);
+  const drawn = el("ul", { class: "rows" }, items.slice(0, more.shown).map(draw));
+  if (items.length <= more.shown) return drawn;
+  const button = el("button", { class: "plain", type: "button" }, "Show more");
+  button.addEventListener("click", () => { more.shown *= 3; more.changed(); });
+  return [drawn, el("p", { class: "more" }, button)];
 }
 
 // Call `changed` when something happened, at most so often; say whether the stream is alive.

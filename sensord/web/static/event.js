@@ -1,4 +1,4 @@
-import { api, el, empty, follow, put, section, status, time } from "./dom.js";
+import { api, el, empty, follow, moment, put, section, status } from "./dom.js";
 
 const main = document.getElementById("main");
 const id = main.dataset.subject;
@@ -6,7 +6,7 @@ const places = { head: el("div"), facts: el("div"), told: el("div") };
 
 function facts(event) {
   const pairs = [
-    ["When", time(event.time)], ["Topic", [event.topic, event.also].filter(Boolean).join(", ")], ["Type", event.type],
+    ["When", moment(event.time)], ["Topic", [event.topic, event.also].filter(Boolean).join(", ")], ["Type", event.type],
     ["Source", event.source], ["About", event.subject], ["Sensor", event.sensor], ["Job", event.job],
     ["Run", event.run ? el("a", { href: `/runs/${event.run}` }, event.run) : null],
     ["Data", Object.keys(event.data ?? {}).length ? el("pre", { tabindex: "0" }, JSON.stringify(event.data, null, 2)) : null],

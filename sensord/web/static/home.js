@@ -1,13 +1,16 @@
-import { api, duration, el, empty, follow, put, section, status, subject, time } from "./dom.js";
+import { api, duration, el, follow, list, put, section, status, subject, time } from "./dom.js";
 import { message } from "./message.js";
 
 const main = document.getElementById("main");
 const places = { state: el("div"), messages: el("div"), runs: el("div"), sensors: el("div"), destinations: el("div") };
+const more = { messages: { shown: 8, changed: update }, runs: { shown: 15, changed: update }, all: { shown: 200 } };
+const ORDER = ["running", "queued", "succeeded", "failed", "lost", "cancelled"];
 let asked = 0;
 
 function state(overview) {
-  const tally = Object.entries({ ...overview.open, ...overview.today })
-    .map(([word, number]) => status(word, { text: `${number.toLocaleString()} ${word}` }));
+  const counts = { ...overview.today, ...overview.open };
+  const tally = ORDER.filter((word) => counts[word])
+    .map((word) => status(word, { text: `${counts[word].toLocaleString()} ${word}` }));
   const many = overview.problems.length > 1;
   return el("div", { class: overview.well ? "state" : "state ill", role: "status" },
     el("h1", {}, el("span", { class: "glyph", "aria-hidden": "true" }, overview.well ? "✓" : "▲"), overview.sentence),
@@ -52,32 +55,33 @@ function destination(one, waiting) {
   });
   return el("li", {}, el("div", { class: "line" }, status("paused", { fixed: true }),
     el("div", { class: "grow" }, el("span", { class: "what" }, one.destination),
-      el("div", { class: "small" }, one.reason), el("div", { class: "small quiet" }, `${waiting ?? 0} waiting, since `, time(one.since))),
+      el("div", { class: "small" }, one.reason), el("div", { class: "small quiet" }, `${waiting ?? "nothing"} waiting · paused `, time(one.since))),
     el("div", { class: "end" }, button)));
 }
-
-const list = (items, draw, none) => items.length ? el("ul", { class: "rows" }, items.map(draw)) : empty(none);
 
 async function refresh() {
   const mine = ++asked;
   const [overview, inbox, runs, sensors] = await Promise.all([
-    api("/api/overview"), api("/api/inbox?limit=30"), api("/api/runs?limit=40"), api("/api/sensors?limit=200"),
+    api("/api/overview"), api("/api/inbox?limit=72"), api("/api/runs?limit=135"), api("/api/sensors?limit=200"),
   ]);
   if (mine !== asked) return; // A later answer is on its way or there.
   document.title = overview.well ? "✓ sensord" : "▲ sensord";
   put(places.state, state(overview));
   put(places.messages, section("messages", "Messages", null, list(inbox.items, message,
-    "No messages yet. Subscribe the inbox to a topic: sensord subscribe 'runs.>' inbox:")));
-  put(places.runs, section("runs", "Runs", null, list(runs.items, run, "No runs yet. They appear here the moment a sensor asks for one.")));
-  put(places.sensors, section("sensors", "Sensors", null, list(sensors.items, sensor, "The configuration has no sensors.")));
+    "No messages yet. Subscribe the inbox to a topic: sensord subscribe 'runs.>' inbox:", more.messages)));
+  put(places.runs, section("runs", "Runs", null, list(runs.items, run, "No runs yet. They appear here the moment a sensor asks for one.", more.runs)));
+  put(places.sensors, section("sensors", "Sensors", null, list(sensors.items, sensor, "The configuration has no sensors.", more.all)));
   const paused = overview.destinations;
   put(places.destinations, section("destinations", "Destinations", null, list(paused,
-    (one) => destination(one, overview.undelivered[one.destination]), "All of them take messages.")));
+    (one) => destination(one, overview.undelivered[one.destination]), "All of them take messages.", more.all)));
+}
+
+function update() {
+  return refresh().catch((error) => { document.getElementById("live").textContent = error.message; });
 }
 
 main.append(places.state, el("div", { class: "columns" },
   places.messages, el("div", { class: "stack" }, places.runs, places.sensors, places.destinations)));
-const update = () => refresh().catch((error) => { document.getElementById("live").textContent = error.message; });
 await update();
 follow("/api/stream", update);
 setInterval(update, 30000); // What is no event: a sensor that stopped looking, a delivery that waits.

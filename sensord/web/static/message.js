@@ -8,7 +8,7 @@ export function message(one) {
   const title = content.title ?? one.title;
   const parts = [
     content.note ? el("p", { class: "note" }, content.note) : null,
-    facts(content.facts ?? []),
+    facts(shortened(content.facts ?? [])),
     (content.body ?? []).map(block),
   ];
   return el("li", { class: "message" },
@@ -19,9 +19,16 @@ export function message(one) {
     el("div", { class: "inside" }, parts));
 }
 
+// A key that is the file's name, or part of it, says nothing more.
+function shortened(pairs) {
+  const file = pairs.find(([label]) => label === "file")?.[1];
+  return pairs.filter(([label, value]) => label !== "key" || !file?.endsWith(value));
+}
+
 function facts(pairs) {
   if (!pairs.length) return null;
-  return el("dl", { class: "facts" }, pairs.map(([label, value]) => [el("dt", {}, label), el("dd", {}, value)]));
+  return el("dl", { class: "facts" }, pairs.map(([label, value]) =>
+    el("div", {}, el("dt", {}, label), el("dd", { title: value }, value.replaceAll("\n", "\\n")))));
 }
 
 function block(one) {

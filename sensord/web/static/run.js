@@ -1,4 +1,4 @@
-import { api, duration, el, empty, follow, put, section, send, status, subject, time, visible } from "./dom.js";
+import { api, duration, el, empty, follow, moment, put, section, send, status, subject, time, visible } from "./dom.js";
 
 const main = document.getElementById("main");
 const id = main.dataset.subject;
@@ -37,8 +37,8 @@ function facts(run) {
   const again = run.tags["sensord/retry_of"];
   const pairs = [
     ["File", run.subject], ["Sensor", run.sensor], ["Key", run.run_key], ["Partition", run.partition_key],
-    ["Requested", time(run.requested_at)], ["Started", time(run.started_at)], ["Ended", time(run.ended_at)],
-    ["Attempt", run.attempt > 1 || run.next_attempt_at ? run.attempt : null], ["Next attempt", time(run.next_attempt_at)],
+    ["Requested", moment(run.requested_at)], ["Started", moment(run.started_at)], ["Ended", moment(run.ended_at)],
+    ["Attempt", run.attempt > 1 || run.next_attempt_at ? run.attempt : null], ["Next attempt", moment(run.next_attempt_at)],
     ["Repeats", again ? el("a", { href: `/runs/${again}` }, again) : null],
     ...Object.entries(run.metadata ?? {}).map(([key, value]) => [key, typeof value === "object" ? JSON.stringify(value) : value]),
     ["Tags", Object.entries(run.tags).filter(([key]) => key !== "sensord/retry_of").map(([key, value]) => `${key}=${value}`).join(", ")],
@@ -52,12 +52,24 @@ function facts(run) {
 // Lines as `sensord explain` tells them; one about a delivery stands behind its event.
 function story(told) {
   return section("story", "What happened", null, [
-    told.verdict ? el("p", { class: "verdict" }, told.verdict) : null,
-    told.story.length ? el("ol", { class: "rows story" }, told.story.map((line) => el("li", { class: line.text.startsWith("  ") ? "behind" : "" },
-      el("div", { class: "line" },
-        el("div", { class: "grow" }, line.ref.event && !line.text.startsWith("  ") ? el("a", { href: `/events/${line.ref.event}` }, line.text) : line.text.trim()),
-        el("div", { class: "end" }, time(line.at)))))) : empty("Its events are older than what is kept."),
+    told.verdict ? el("p", { class: "verdict" }, sentence(told.verdict)) : null,
+    told.story.length ? el("ol", { class: "rows story" }, told.story.map(line)) : empty("Its events are older than what is kept."),
   ]);
+}
+
+function line(one) {
+  const behind = one.text.startsWith("  ");
+  const [, word, reason] = /^\s*(told nobody): (.*)$/s.exec(one.text) ?? [];
+  let text = sentence(one.text.trim());
+  if (word) text = el("details", { "data-id": `${one.ref.event}` }, el("summary", {}, "Told nobody"), reason);
+  else if (one.ref.event && !behind) text = el("a", { href: `/events/${one.ref.event}` }, text);
+  return el("li", { class: behind ? "behind" : "" }, el("div", { class: "line" },
+    el("div", { class: "grow" }, text), el("div", { class: "end" }, word ? null : time(one.at))));
+}
+
+function sentence(text) {
+  const words = text.replaceAll(`: run ${id}`, ": this run").replaceAll(`run ${id}`, "this run");
+  return /^[a-z]+ /.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words;
 }
 
 async function log(attempt) {
