@@ -31,6 +31,8 @@ log = structlog.get_logger(__name__)
 # The advisory lock's number is any constant that nothing else of ours uses.
 _PG_LOCK = 0x5E4504D
 _RETRY_SECONDS = 0.5
+# Under load a commit waits this long for company: half as many commits cost half as much, and nobody idle waits.
+_GATHER_SECONDS = 0.003
 
 
 class DatabaseInUse(Exception):
@@ -61,6 +63,7 @@ class LedgerDatabase:
         self._jobs: list[_Job] = []
         self._wake = threading.Condition()
         self._closing = False
+        self._gathering = False
         self._readers = anyio.CapacityLimiter(4)
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -89,7 +92,7 @@ class LedgerDatabase:
             if self._closing:
                 raise RuntimeError("the database is closed")
             self._jobs.append(_Job(op, items, future))
-            if len(self._jobs) == 1:
+            if len(self._jobs) == 1 and not self._gathering:
                 self._wake.notify()
         return future
 
@@ -119,8 +122,13 @@ class LedgerDatabase:
 
     def _take(self) -> list[_Job]:
         with self._wake:
+            busy = bool(self._jobs)  # They came while the last batch was being committed.
             while not self._jobs and not self._closing:
                 self._wake.wait()
+            if busy and not self._closing:
+                self._gathering = True
+                self._wake.wait(_GATHER_SECONDS)
+                self._gathering = False
             batch, self._jobs = self._jobs, []
             return batch
 

@@ -98,6 +98,11 @@ _UPDATES: Mapping[str, Any] = {
     ),
 }
 
+# Compiled once to be asked for its values: compiling takes as long as a run's whole bookkeeping.
+_VALUES = {
+    kind: [name for name in statement.compile().params if name.startswith("p_")] for kind, statement in _UPDATES.items()
+}
+
 
 def _update(conn: Connection, kind: str, steps: Sequence[Step]) -> None:
     if not steps:
@@ -116,9 +121,8 @@ def _update(conn: Connection, kind: str, steps: Sequence[Step]) -> None:
         }
         for step in steps
     ]
-    statement = _UPDATES[kind]
-    names = set(statement.compile().params)
-    conn.execute(statement, [{key: value for key, value in row.items() if key in names} for row in rows])
+    wanted = _VALUES[kind]
+    conn.execute(_UPDATES[kind], [{name: row[name] for name in wanted} for row in rows])
 
 
 def request_cancel(conn: Connection, ids: Sequence[str]) -> list[bool]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from struct import Struct
@@ -21,6 +21,7 @@ from rules.event import rfc3339
 
 _PACK = Struct("<QQQ").pack
 _64 = (1 << 64) - 1
+_WILD = re.compile(r"[*?\[]")
 _NOTHING = re.compile(r"(?!)")
 _ASCII, _PLANE = 0x80, 0x10000
 _SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -29,8 +30,21 @@ _ESCAPED = re.compile(rb"\\(?:(\\)|(n)|(r)|(t)|x([0-9a-f]{2})|u([0-9a-f]{4})|U([
 
 def mark_of(relative: bytes, size: int, mtime_ns: int, inode: int) -> int:
     """A 63-bit fingerprint of one version of one file: equal for equal versions, over restarts too."""
-    data = relative + b"\0" + _PACK(size, mtime_ns & _64, inode & _64)
-    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big") >> 1
+    digest = blake2b(relative, digest_size=8)
+    digest.update(_PACK(size, mtime_ns & _64, inode & _64))
+    return int.from_bytes(digest.digest(), "big") >> 1
+
+
+def marks_below(prefix: bytes, *, inodes: bool) -> Callable[[bytes, os.stat_result], int]:
+    """`mark_of` for many names in one folder; `prefix` is its path below the watched folder, "" or ending in /."""
+    start = blake2b(prefix, digest_size=8).copy
+
+    def mark(name: bytes, status: os.stat_result) -> int:
+        digest = start()
+        digest.update(name + _PACK(status.st_size, status.st_mtime_ns & _64, status.st_ino if inodes else 0))
+        return int.from_bytes(digest.digest(), "big") >> 1
+
+    return mark
 
 
 def printable(path: bytes) -> str:
@@ -113,13 +127,18 @@ class Globs:
     def __init__(self, globs: Sequence[str]) -> None:
         self.globs = tuple(globs)
         names = [glob for glob in globs if "/" not in glob]
-        self._any_name = "*" in names
-        self._name = re.compile("|".join(map(fnmatch.translate, names)) or _NOTHING.pattern).match
+        # Nearly all globs are `*`, `*.csv` or `.*`, and every file of a listing is asked about each.
+        self._heads = tuple(glob[:-1] for glob in names if glob[-1:] == "*" and not _WILD.search(glob[:-1]))
+        self._tails = tuple(glob[1:] for glob in names if glob[:1] == "*" and not _WILD.search(glob[1:]))
+        others = [glob for glob in names if glob[:-1] not in self._heads and glob[1:] not in self._tails]
+        self._name = re.compile("|".join(map(fnmatch.translate, others))).match if others else None
         self._paths = [_components(glob) for glob in globs if "/" in glob]
 
     def match(self, prefix: str, name: str) -> bool:
         """Whether any glob takes `name` in the folder `prefix` (its path below the folder, "" or ending in /)."""
-        if self._any_name or self._name(name):
+        if name.startswith(self._heads) or name.endswith(self._tails):
+            return True
+        if self._name is not None and self._name(name):
             return True
         if not self._paths:
             return False
@@ -200,11 +219,9 @@ class Names:
 
     def takes(self, prefix: str, name: str) -> bool:
         """Whether a file of this name, in this folder, is data. Folders above it are asked about by `enters`."""
-        return (
-            not self.ignore.match(prefix, name)
-            and self.pattern.match(prefix, name)
-            and (self.done is None or not self.done.is_one(name))
-        )
+        if self.ignore.match(prefix, name) or not self.pattern.match(prefix, name):
+            return False
+        return self.done is None or not self.done.is_one(name)
 
     def enters(self, prefix: str, name: str) -> bool:
         """Whether files are looked for in this sub-folder."""

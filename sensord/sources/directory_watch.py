@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,6 +93,8 @@ class Kernel:
     def __init__(self) -> None:
         """Use `shared`. `limiter` bounds the threads in which its users list folders."""
         self._inotify = _Inotify()
+        # Jobs that we start must not keep it open.
+        os.set_inheritable(self._inotify.fileno(), False)
         self._users = 0
         self._numbers = itertools.count(1)
         self.limiter = anyio.CapacityLimiter(_THREADS)

@@ -1,5 +1,6 @@
-"""Request bodies: JSON only, bounded before they are read, and nothing in them that another reader would take
-differently (duplicate keys, NaN, numbers beyond 64 bits, lone surrogates, depth).
+"""Request bodies: JSON only, bounded before they are read, and nothing in them that readers take differently.
+
+That is: duplicate keys, NaN, numbers beyond 64 bits, lone surrogates, great depth.
 """
 
 from __future__ import annotations

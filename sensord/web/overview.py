@@ -12,9 +12,11 @@ from sqlalchemy import Connection, func, select
 
 from notifiers.tables import deliveries, destinations
 from sensord.app import App
-from sensord.ledger.queries import count_open, count_runs, time
+from sensord.ledger.queries import count_open, count_runs, id_floor, loads, time
+from sensord.ledger.tables import runs
 from sensord.web.endpoint import only
 from sensord.web.problems import answer
+from sensord.web.runs import RETRY_OF
 from sensord.web.stream import newest
 
 _BAD = ("failed", "lost")
@@ -27,6 +29,7 @@ class _Facts:
     undelivered: dict[str, int]
     destinations: list[dict[str, Any]]
     event: int
+    bad: int  # Runs of today that failed or were lost, and that no later run repeated with success.
 
 
 class Overview:
@@ -42,11 +45,10 @@ class Overview:
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         facts = await self._app.database.read(lambda conn: _read(conn, midnight))
         problems = self._problems(facts)
-        runs = sum(facts.runs.values())
         return answer(
             {
                 "well": not problems,
-                "sentence": _sentence(problems, runs),
+                "sentence": _sentence(problems, facts.runs),
                 "problems": problems,
                 "today": dict(facts.runs),
                 "open": dict(facts.open),
@@ -65,24 +67,27 @@ class Overview:
         for one in facts.destinations:
             if one["state"] == "paused":
                 waiting = facts.undelivered.get(one["destination"], 0)
-                text = f"{one['destination']} gets no messages: {one['reason']}; {_count(waiting, 'message') if waiting else 'nothing'} waiting"
+                words = _count(waiting, "message") if waiting else "nothing"
+                text = f"{one['destination']} gets no messages: {one['reason']}; {words} waiting"
                 found.append({"kind": "destination", "text": text, "link": "#destinations"})
         for name, sensing in sorted(self._app.sensings.items()):
             if sensing.failing is not None:
                 found.append({"kind": "sensor", "text": f"Sensor {name} fails: {sensing.failing}", "link": "#sensors"})
-        bad = sum(facts.runs[status] for status in _BAD)
-        if bad:
-            words = f"{_count(bad, 'run')} of {sum(facts.runs.values())} today did not succeed"
+        if facts.bad:
+            words = f"{_count(facts.bad, 'run')} of {sum(facts.runs.values())} today did not succeed"
             found.append({"kind": "runs", "text": words, "link": "#runs"})
         return found
 
 
-def _sentence(problems: list[dict[str, str]], runs: int) -> str:
-    if not problems:
-        return f"All well: {_count(runs, 'run')} today, none failed." if runs else "All well: no runs yet today."
-    if len(problems) == 1:
+def _sentence(problems: list[dict[str, str]], runs: Counter[str]) -> str:
+    if len(problems) > 1:
+        return f"{len(problems)} things need a look."
+    if problems:
         return f"{problems[0]['text']}."
-    return f"{len(problems)} things need a look."
+    if not runs:
+        return "All well: no runs yet today."
+    failed = "what failed was repeated with success" if any(runs[status] for status in _BAD) else "none failed"
+    return f"All well: {_count(sum(runs.values()), 'run')} today, {failed}."
 
 
 def _count(number: int, what: str) -> str:
@@ -90,16 +95,32 @@ def _count(number: int, what: str) -> str:
 
 
 def _read(conn: Connection, midnight: datetime) -> _Facts:
-    runs: Counter[str] = Counter()
+    today: Counter[str] = Counter()
     for counts in count_runs(conn, midnight).values():
-        runs.update(counts)
+        today.update(counts)
     open_: Counter[str] = Counter()
     for (_, status), number in count_open(conn).items():
         open_[status] += number
     waiting = deliveries.c.status.in_(["pending", "sending"])
     by_destination = select(deliveries.c.destination, func.count()).where(waiting).group_by(deliveries.c.destination)
     undelivered = {row[0]: row[1] for row in conn.execute(by_destination)}
-    return _Facts(runs, open_, undelivered, list_destinations(conn), newest(conn))
+    return _Facts(today, open_, undelivered, list_destinations(conn), newest(conn), _unmended(conn, midnight))
+
+
+def _unmended(conn: Connection, since: datetime) -> int:
+    """How many of the runs since then ended badly and stayed so: a repetition that succeeds mends what it repeats."""
+    recent = runs.c.id >= id_floor(since)
+    bad = set(conn.scalars(select(runs.c.id).where(recent, runs.c.status.in_(_BAD))))
+    if not bad:
+        return 0
+    repeats = recent & runs.c.tags.like(f"%{RETRY_OF}%")
+    # Newest first, so that a repetition is judged before what it repeats.
+    for run, status, tags in conn.execute(
+        select(runs.c.id, runs.c.status, runs.c.tags).where(repeats).order_by(runs.c.id.desc())
+    ):
+        if status == "succeeded" or (status in _BAD and run not in bad):
+            bad.discard(loads(tags).get(RETRY_OF))
+    return len(bad)
 
 
 def list_destinations(conn: Connection) -> list[dict[str, Any]]:

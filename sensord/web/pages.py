@@ -24,6 +24,8 @@ _KINDS = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _FORM = "application/x-www-form-urlencoded"
 _NEXT = re.compile(f"/|/(?:runs|events)/{ID}")
 _COOKIE_SECONDS = 90 * 86_400
+# Other sites learn nothing, as with `no-referrer`; but under that browsers send our own forms with `Origin: null`.
+_REFERRER = {"Referrer-Policy": "same-origin"}
 
 
 class Pages:
@@ -89,7 +91,7 @@ class Pages:
     async def _page(self, kind: str, title: str, request: web.Request) -> web.Response:
         subject = request.match_info.get("id", "")
         text = self._shell.render(kind=kind, title=title, subject=subject, open=self._open)
-        return web.Response(text=text, content_type="text/html")
+        return web.Response(text=text, content_type="text/html", headers=_REFERRER)
 
     async def _file(self, name: str, request: web.Request) -> web.Response:
         content = self._static[name]
@@ -108,7 +110,7 @@ class Pages:
         )
         policy = HEADERS["Content-Security-Policy"]
         policy += f"; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'"
-        headers = {"Content-Security-Policy": policy, "WWW-Authenticate": 'Bearer realm="sensord"'}
+        headers = {"Content-Security-Policy": policy, "WWW-Authenticate": 'Bearer realm="sensord"', **_REFERRER}
         return web.Response(text=text, status=401, content_type="text/html", headers=headers)
 
     async def _let_in(self, request: web.Request) -> web.Response:

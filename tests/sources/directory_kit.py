@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 from anyio.to_thread import run_sync
 
 from notifiers.clock import SYSTEM, Clock
@@ -200,3 +203,14 @@ def as_somebody() -> Iterator[None]:
         yield
     finally:
         os.seteuid(0)
+
+
+def mount(folder: Path) -> None:
+    """Mount an empty file system there, or skip the test."""
+    command = ["mount", "-t", "tmpfs", "none", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("mounting takes rights that we lack")
+
+
+def umount(folder: Path) -> None:
+    subprocess.run(["umount", str(folder)], check=False, capture_output=True)

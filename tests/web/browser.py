@@ -33,15 +33,19 @@ class Tab:
         self.messages: list[str] = []
 
     async def call(self, method: str, **params: Any) -> Any:
+        message = await self._ask(method, params)
+        assert "error" not in message, message
+        return message["result"]
+
+    async def _ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
         await self._socket.send_json({"id": self._number, "method": method, "params": params})
         with anyio.fail_after(30):
             while True:
-                message = json.loads((await self._socket.receive()).data)
+                message: dict[str, Any] = json.loads((await self._socket.receive()).data)
                 self._note(message)
                 if message.get("id") == self._number:
-                    assert "error" not in message, message
-                    return message["result"]
+                    return message
 
     def _note(self, message: dict[str, Any]) -> None:
         if message.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
@@ -53,9 +57,13 @@ class Tab:
         return result["result"].get("value")
 
     async def until(self, expression: str) -> None:
-        """Wait until an expression is true in the page."""
-        script = f"new Promise((done) => {{ const look = () => ({expression}) ? done(true) : setTimeout(look, 20); look() }})"
-        assert await self.evaluate(script)
+        """Wait until an expression is true, in this page or the one that comes next."""
+        script = f"new Promise((done) => setTimeout(() => done(Boolean({expression})), 20))"
+        with anyio.fail_after(20):
+            while True:
+                message = await self._ask("Runtime.evaluate", {"expression": script, "awaitPromise": True})
+                if message.get("result", {}).get("result", {}).get("value") is True:
+                    return
 
     async def open(self, url: str, *, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         await self.call(
@@ -71,7 +79,7 @@ class Tab:
         width = await self.evaluate("innerWidth")
         clip = {"x": 0, "y": 0, "width": width, "height": min(height, 4000), "scale": 1}
         result = await self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-        path.write_bytes(base64.b64decode(result["data"]))
+        await anyio.Path(path).write_bytes(base64.b64decode(result["data"]))
 
 
 @asynccontextmanager
@@ -79,7 +87,7 @@ async def open_tab() -> AsyncIterator[Tab]:
     """A new browser with nothing in it."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: ASYNC220 - its lines are read in a thread
             [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

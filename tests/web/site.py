@@ -52,7 +52,7 @@ class Stage:
         await self.ends[run.token].wait()
         return self.outcomes[run.token]
 
-    async def adopt(self, run: Run, started: Started) -> Outcome | None:
+    async def adopt(self, _run: Run, _started: Started) -> Outcome | None:
         return None
 
     async def cancel(self, run: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import io
 import json
@@ -65,11 +66,11 @@ async def test_a_body_without_end_is_cut_off_and_no_memory_goes_with_it(site: Si
         lines.append(await reader.readline())
 
     try:
-        with anyio.fail_after(20), pytest.raises(BaseExceptionGroup) as ended:
+        with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 group.start_soon(read)
-                group.start_soon(send)
-        assert ended.group_contains(ConnectionError)
+                with contextlib.suppress(ConnectionError):
+                    await send()  # For ever, if nobody cuts it off.
         assert lines[0].split()[1] == (b"413" if auth else b"401")
         assert psutil.Process(os.getpid()).memory_info().rss - memory < 24 * MIB
         assert (await site.call("GET", "/api/runs"))[0] == 200
@@ -214,10 +215,11 @@ def paths(site: Site) -> Iterator[tuple[str, str]]:
             yield route.method, path.replace("{id}", "0189abcd-0000-7000-8000-00000000000f")
 
 
-NAMES = st.sampled_from(
-    "topic message data severity type source id time run job sensor run_config tags run_key partition_key priority to "
-    "where destination specversion data_base64".split()
-)
+WORDS = """
+topic message data severity type source id time run job sensor run_config tags run_key partition_key priority to where
+destination specversion data_base64
+"""
+NAMES = st.sampled_from(WORDS.split())
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=20)
     | st.sampled_from(["1.0", "a.b", "inbox:", "slack:#x", "2026-01-01T00:00:00Z", ">=warning", "a\0b", "load"]),

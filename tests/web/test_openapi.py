@@ -96,7 +96,8 @@ async def test_what_is_answered_is_what_is_described(both: Site) -> None:
 async def conforms(
     site: Site, operation: dict[str, Any], method: str, path: str, ids: dict[str, str], body: Any, status: int
 ) -> None:
-    real = path.replace("{id}", ids.get(path.split("/")[2] if path.startswith("/api") else path[1:].split("/")[0], ""))
+    of = path.removeprefix("/api").split("/")[1]
+    real = path.replace("{id}", ids.get(of, ""))
     real = real.replace("{name}", "load" if "/jobs/" in path else "drop")
     async with site.http.request(method, f"{site.url}{real}", json=body, headers=AUTH) as answer:
         assert answer.status == status, (method, real, await answer.text())

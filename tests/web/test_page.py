@@ -13,7 +13,7 @@ from tests.web.site import TOKEN, Site
 HOSTILE = (
     "<img src=x onerror=window.pwned=1>.csv",
     "<script>window.pwned=1</script>.csv",
-    "\"><svg onload=window.pwned=1>.csv",
+    '"><svg onload=window.pwned=1>.csv',
     "javascript:window.pwned=1",
     "rtl\u202egnp.csv",
     "line\nbreak\x1b[31m.csv",
@@ -77,7 +77,7 @@ async def test_no_name_message_or_log_is_ever_markup(site: Site, tab: Tab) -> No
 
 async def test_the_page_says_first_whether_all_is_well_and_lives(site: Site, tab: Tab) -> None:
     await sign_in(site, tab)
-    assert await tab.evaluate("document.querySelector('h1').innerText") == "✓ All well: no runs yet today."
+    assert await tab.evaluate("document.querySelector('h1').innerText") == "✓\nAll well: no runs yet today."
     run = await site.launch(run_config={"path": "a.csv"})
     await tab.until("document.querySelector('#runs .running')")
     site.stage.end(f"{run}.1", "failed", error="exit code 3")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import anyio
+
 from sensord.web.api import serve
 from tests.web.site import TOKEN, Site
 

@@ -201,7 +201,7 @@ async def test_every_answer_carries_the_headers(site: Site) -> None:
             assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
             assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
-            assert answer.headers["Referrer-Policy"] == "no-referrer"
+            assert answer.headers["Referrer-Policy"] == ("same-origin" if path == "/" else "no-referrer")
             assert answer.headers["Cache-Control"] == "no-store"
 
 

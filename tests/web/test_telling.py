@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from notifiers.clock import SYSTEM, to_us
-from notifiers.tables import destinations
 from sqlalchemy import Connection
 
+from notifiers.clock import SYSTEM, to_us
+from notifiers.tables import destinations
 from tests.web.site import Site
 
 
@@ -67,7 +67,7 @@ async def test_an_event_is_told_again_and_a_delivered_one_is_not_sent_twice_by_i
 
 
 async def test_a_paused_destination_is_listed_and_resumed(both: Site) -> None:
-    def pause(conn: Connection, items: object) -> list[None]:
+    def pause(conn: Connection, _items: object) -> list[None]:
         now = to_us(SYSTEM.now())
         conn.execute(destinations.insert().values(destination="slack:#a", state="paused", reason="gone", since=now))
         return [None]
