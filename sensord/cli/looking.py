@@ -24,6 +24,7 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "destinations": ("destinations that are paused or moved", ("destination", "state", "reason", "since", "moved_to")),
 }
 _WITHOUT_SHOW = {"keys", "ticks", "destinations"}
+_WITHOUT_PAGES = {"destinations"}
 
 
 def register(app: typer.Typer) -> None:
@@ -46,14 +47,15 @@ def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
     ) -> None:
         from sensord.cli.show import as_json, table
 
-        query = [*pairs(filters), ("limit", str(limit)), *([("after", after)] if after else [])]
+        pages = [("limit", str(limit)), *([("after", after)] if after else [])] if name not in _WITHOUT_PAGES else []
+        query = [*pairs(filters), *pages]
         with client(context) as api:
             page = api.call("GET", f"/api/{name}", query=query)
         if json:
             as_json(page)
             return
         table(page["items"], columns, f"no {name}")
-        if page["next"]:
+        if page.get("next"):
             typer.echo(f"more: --after {page['next']}", err=True)
 
     if name not in _WITHOUT_SHOW:

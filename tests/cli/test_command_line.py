@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BIN = Path(sys.executable).parent
+SECRET = "planted-secret-value"
+CONFIG = """
+http: {port: 0, token: "${SENSORD_TOKEN}"}
+jobs:
+  count:
+    command: [sh, -c, 'echo "counting $0"; echo "not well" >&2; exit "$1"', "{{ run.config.path }}", "{{ run.config.code }}"]
+    config_schema: {type: object, properties: {path: {type: string}, code: {type: integer}}, required: [path, code]}
+sensors:
+  drop:
+    directory: {path: in, pattern: "*.csv"}
+    job: count
+    run_key: "{{ file.name }}"
+    run_config: {path: "{{ file.path }}", code: 0}
+subscriptions:
+  - {topic: "runs.*.failed", to: "inbox:"}
+"""
+
+
+class Project:
+    """A folder with a configuration, in which commands are typed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "in").mkdir()
+        (folder / "sensord.yaml").write_text(CONFIG)
+        self.env = {**os.environ, "SENSORD_TOKEN": SECRET, "COLUMNS": "300"}
+        self.daemon: subprocess.Popen[bytes] | None = None
+
+    def sensord(self, *words: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [BIN / "sensord", *words],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert SECRET not in done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done.stdout + (done.stderr if code else "")
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.sensord(*words, "--json"))
+
+    def start(self) -> None:
+        with (self.folder / "daemon.log").open("ab") as log:
+            command = [BIN / "sensord", "run"]
+            self.daemon = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=log, stderr=log)
+        self.until(self._noted)
+
+    def _noted(self) -> bool:
+        """Whether the note is of the daemon that was started last; a killed one leaves its own behind."""
+        note = self.folder / ".sensord" / "daemon.json"
+        assert self.daemon is not None
+        return note.exists() and json.loads(note.read_text())["pid"] == self.daemon.pid
+
+    def until(self, condition: Any, seconds: float = 30) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := condition()):
+            log = self.folder / "daemon.log"
+            assert time.monotonic() < deadline, log.read_text() if log.exists() else "no daemon"
+            time.sleep(0.05)
+        return found
+
+    def stop(self) -> None:
+        if self.daemon is not None and self.daemon.poll() is None:
+            self.daemon.send_signal(signal.SIGTERM)
+            assert self.daemon.wait(20) == 0
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    one = Project(tmp_path)
+    yield one
+    one.stop()
+
+
+def test_the_daemon_answers_every_command(project: Project) -> None:
+    project.start()
+    (project.folder / "in" / "a.csv").write_text("x")
+    listed = project.until(lambda: project.json("runs", "list", "status=succeeded")["items"])
+    run = listed[0]["id"]
+    assert project.sensord("logs", run).splitlines() == [f"counting {project.folder}/in/a.csv", "not well"]
+    assert project.json("runs", "show", run)["run_key"] == "a.csv"
+    assert project.json("keys", "list")["items"][0]["run"] == run
+    assert f"run {run}" in project.sensord("explain", "in/a.csv")
+    assert f"run {run}" in project.sensord("explain", "a.csv")
+    for name in ("sensors", "jobs", "events", "subscriptions", "deliveries", "ticks", "destinations"):
+        assert "items" in project.json(name, "list")
+        project.sensord(name, "list")
+    again = project.json("retry", run)
+    assert again["id"] != run
+    assert again["run_key"] == "a.csv"
+    assert "forgotten" in project.sensord("keys", "forget", "a.csv", "--job", "count", "--sensor", "drop")
+    assert "cannot" not in project.sensord("doctor")
+    assert "nothing is known" in project.sensord("explain", "nobody-knows-this", code=2)
+
+
+def test_a_launch_waits_for_the_end_and_tells_by_its_exit_code(project: Project) -> None:
+    project.start()
+    assert "succeeded" in project.sensord("launch", "count", "-p", "path=x", "-p", "code=0", "--wait")
+    assert "exit code 3" in project.sensord("launch", "count", "-p", "path=x", "-p", "code=3", "--wait", code=1)
+    assert "run_config" in project.sensord("launch", "count", "-p", "path=x", code=2)
+    assert "no job" in project.sensord("launch", "nothing", code=2)
+    inbox = project.until(lambda: project.json("inbox")["items"])
+    assert inbox[0]["title"] == "count failed"
+    assert "count failed" in project.sensord("inbox")
+
+
+def test_a_key_given_by_hand_is_one_run(project: Project) -> None:
+    project.start()
+    words = ("launch", "count", "-p", "path=x", "-p", "code=0", "--run-key", "once")
+    first = project.json(*words)
+    assert project.json(*words)["id"] == first["id"]
+
+
+def test_without_a_daemon_commands_open_the_database_themselves(project: Project) -> None:
+    assert project.json("runs", "list")["items"] == []
+    assert "it starts when" in project.sensord("launch", "count", "-p", "path=x", "-p", "code=0", "--wait", code=2)
+    (project.folder / "in" / "b.csv").write_text("x")
+    assert "count for b.csv" in project.sensord("tick", "drop", "--dry-run")
+    assert len(project.json("runs", "list")["items"]) == 1
+    event = project.json("publish", "bp.test.oks", "hello", "--severity", "warning")
+    assert project.json("events", "show", event["id"])["message"] == "hello"
+    subscription = project.json("subscribe", "bp.>", "inbox:", "--where", "severity=>=error")
+    assert project.sensord("unsubscribe", subscription["id"])
+    project.start()
+    project.until(lambda: len(project.json("runs", "list", "status=succeeded")["items"]) == 2)
+
+
+def test_a_killed_daemon_leaves_no_lie_behind(project: Project) -> None:
+    project.start()
+    assert project.daemon is not None
+    project.daemon.kill()
+    project.daemon.wait()
+    assert project.json("runs", "list")["items"] == []
+    project.start()
+    assert "ready at" in project.sensord("doctor")
+
+
+def test_a_second_daemon_is_refused_in_one_line(project: Project) -> None:
+    project.start()
+    said = project.sensord("run", code=1)
+    assert "another sensord" in said
+
+
+def test_wrong_words_and_wrong_configuration_end_with_two(project: Project) -> None:
+    project.sensord("no-such-command", code=2)
+    project.sensord("runs", "list", "nonsense", code=2)
+    project.sensord("runs", "list", "nonsense=1", code=2)
+    project.sensord("publish", "not a topic", "x", code=2)
+    (project.folder / "sensord.yaml").write_text("jobs: {a: {comand: [x]}}")
+    said = project.sensord("check", code=2)
+    assert "sensord.yaml:1:12" in said
+    assert "command" in said
+    (project.folder / "sensord.yaml").unlink()
+    assert "sensord init" in project.sensord("check", code=2)
+
+
+def test_init_check_and_schema_go_together(tmp_path: Path) -> None:
+    def typed(*words: str, code: int = 0) -> str:
+        command = [BIN / "sensord", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    typed("init", "project")
+    assert "1 job, 1 sensor" in typed("-c", "project/sensord.yaml", "check")
+    typed("init", "project", code=2)
+    assert json.loads(typed("schema"))["properties"]["jobs"]
+
+
+def test_help_loads_none_of_the_daemons_libraries() -> None:
+    code = """
+import sys
+sys.argv = ["sensord", "--help"]
+from sensord.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+heavy = {"aiohttp", "sqlalchemy", "sqlmodel", "pydantic", "anyio", "telegram", "slack_sdk", "jinja2", "watchdog", "rich"}
+print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+    assert "explain" in done.stdout
