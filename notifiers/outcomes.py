@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import orjson
+
 from notifiers.channels import DeliveryError, Reason
 from notifiers.owner import Owner
 from notifiers.store import Claimed, Result
@@ -34,7 +36,7 @@ class Patience:
 
 def arrived(claimed: Claimed, receipt: Mapping[str, Any], parts: int, now: int) -> Result:
     """The current part was acknowledged: the next one goes, or the delivery has ended."""
-    return _over_with(claimed, replace(claimed, progress=claimed.progress.arrived(receipt)), parts, now)
+    return _over_with(claimed, replace(claimed, progress=claimed.progress.arrived(_plain(receipt))), parts, now)
 
 
 def let_be(claimed: Claimed, parts: int, now: int) -> Result:
@@ -125,6 +127,15 @@ def _lost(same: Result, parts: int | None, jitter: float, patience: Patience, ow
 def _wait_us(claimed: Claimed, jitter: float, patience: Patience) -> int:
     failures = max(1, claimed.attempts - len(claimed.progress.receipts))
     return round(backoff(failures, base=patience.base, cap=patience.cap, jitter=jitter) * 1e6)
+
+
+def _plain(receipt: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The receipt, or its id alone where a service's words cannot be kept as JSON: it must not undo the delivery."""
+    try:
+        orjson.dumps(receipt)
+    except (TypeError, ValueError):
+        return {"id": storable(str(receipt.get("id", "")))}
+    return receipt
 
 
 def storable(text: str) -> str:

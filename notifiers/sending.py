@@ -48,7 +48,9 @@ class Sending:
             position = len(claimed.progress.receipts)
             if position >= len(parts):
                 return let_be(claimed, len(parts), self._now())
-            part = replace(parts[position], key=f"{claimed.id}-{position}")
+            number, note = claimed.progress.current
+            # A part that is sent again has the key that it had, and the note before it one of its own.
+            part = replace(parts[position], key=f"{claimed.id}-{number}{'-note' * note}")
             receipt = await _call(channel, target, part)
         except DeliveryError as error:
             return self._failed(claimed, error, parts)

@@ -109,7 +109,7 @@ def _progress(row: Mapping[str, Any]) -> Progress:
 
 def _progress_values(progress: Progress) -> dict[str, Any]:
     return {
-        "receipts": orjson.dumps(progress.receipts, default=str).decode(),
+        "receipts": orjson.dumps(progress.receipts).decode(),
         "doubts": orjson.dumps(progress.doubts).decode(),
         "doubtful": len(progress.doubts),
     }

@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 
 from notifiers.channels import DeliveryError, Part, Reason, Receipt
 from notifiers.clock import SYSTEM, Clock, to_us
-from notifiers.database import Database
+from notifiers.database import Database, insert_rows
 from notifiers.message import Block, Message, Pre, Table, Text
 from notifiers.tables import inbox
 from rules.pacing import Window
+
+_ID_LENGTH = 36
 
 
 class Inbox:
@@ -28,22 +30,23 @@ class Inbox:
     def render(self, message: Message) -> Sequence[Part]:
         """One part, whatever the length; its payload keeps the structure."""
         text = "\n".join(_lines(message))
-        return [Part(text=text, payload={"severity": int(message.severity), **_structure(message)})]
+        return [Part(text=_storable(text), payload={"severity": int(message.severity), **_structure(message)})]
 
     def windows(self, target: str) -> Sequence[Window]:  # noqa: ARG002 - the contract's
         """No limits."""
         return ()
 
     async def send(self, target: str, part: Part) -> Receipt:
-        """Return once the row is durable; its id is the receipt's."""
+        """Return once the row is durable; its id is the receipt's. A part that is here already stays as it was."""
         row = {
-            "id": self._clock.new_id(),
+            # The delivery's own id, where there is one: so a repeat after a crash is no second message.
+            "id": part.key[:_ID_LENGTH] or self._clock.new_id(),
             "target": target,
             "at": to_us(self._clock.now()),
             "severity": part.payload["severity"],
-            "title": _storable(part.payload["title"]),
-            "text": _storable(part.text),
-            "message": orjson.dumps(part.payload, default=str).decode(),
+            "title": part.payload["title"],
+            "text": part.text,
+            "message": orjson.dumps(part.payload).decode(),
         }
         try:
             await self._database.write(insert_messages, row)
@@ -53,8 +56,8 @@ class Inbox:
 
 
 def insert_messages(conn: Connection, batch: Sequence[Mapping[str, Any]]) -> list[None]:
-    """Insert rows of the inbox."""
-    conn.execute(inbox.insert(), [dict(row) for row in batch])
+    """Insert rows of the inbox; one whose id is there already is left out."""
+    insert_rows(conn, inbox, batch, conflict=("id",))
     return [None] * len(batch)
 
 
@@ -88,14 +91,18 @@ def _block_lines(block: Block) -> Iterator[str]:
 
 def _structure(message: Message) -> dict[str, Any]:
     return {
-        "title": message.title,
-        "note": message.note,
-        "facts": [list(fact) for fact in message.facts],
+        "title": _storable(message.title),
+        "note": _storable(message.note),
+        "facts": [[_storable(label), _storable(value)] for label, value in message.facts],
         "body": [_block(block) for block in message.body],
-        "links": [{"text": link.text, "url": link.url} for link in message.links],
-        "buttons": [{"text": button.text, "nonce": button.nonce, "style": button.style} for button in message.buttons],
+        "links": [{"text": _storable(link.text), "url": _storable(link.url)} for link in message.links],
+        "buttons": [
+            {"text": _storable(button.text), "nonce": _storable(button.nonce), "style": button.style}
+            for button in message.buttons
+        ],
         "attachments": [
-            {"name": one.name, "content": base64.b64encode(one.content).decode()} for one in message.attachments
+            {"name": _storable(one.name), "content": base64.b64encode(one.content).decode()}
+            for one in message.attachments
         ],
     }
 
@@ -103,11 +110,20 @@ def _structure(message: Message) -> dict[str, Any]:
 def _block(block: Block) -> dict[str, Any]:
     match block:
         case Text(text):
-            return {"kind": "text", "text": text}
+            return {"kind": "text", "text": _storable(text)}
         case Pre(text, title):
-            return {"kind": "pre", "text": text, "title": title}
+            return {"kind": "pre", "text": _storable(text), "title": _storable(title)}
         case Table(header, rows, title):
-            return {"kind": "table", "header": list(header), "rows": [list(row) for row in rows], "title": title}
+            return {
+                "kind": "table",
+                "header": _row(header),
+                "rows": [_row(row) for row in rows],
+                "title": _storable(title),
+            }
+
+
+def _row(cells: Sequence[str]) -> list[str]:
+    return [_storable(cell) for cell in cells]
 
 
 def _storable(text: str) -> str:

@@ -18,7 +18,8 @@ CONFIG = """
 http: {port: 0, token: "${SENSORD_TOKEN}"}
 jobs:
   count:
-    command: [sh, -c, 'echo "counting $0"; echo "not well" >&2; exit "$1"', "{{ run.config.path }}", "{{ run.config.code }}"]
+    command: [sh, -c, 'echo "counting $0"; echo "not well" >&2; exit "$1"',
+              "{{ run.config.path }}", "{{ run.config.code }}"]
     config_schema: {type: object, properties: {path: {type: string}, code: {type: integer}}, required: [path, code]}
 sensors:
   drop:
@@ -61,7 +62,7 @@ class Project:
 
     def start(self) -> None:
         with (self.folder / "daemon.log").open("ab") as log:
-            command = [BIN / "sensord", "run"]
+            command = [str(BIN / "sensord"), "run"]
             self.daemon = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=log, stderr=log)
         self.until(self._noted)
 
@@ -176,7 +177,7 @@ def test_wrong_words_and_wrong_configuration_end_with_two(project: Project) -> N
 
 def test_init_check_and_schema_go_together(tmp_path: Path) -> None:
     def typed(*words: str, code: int = 0) -> str:
-        command = [BIN / "sensord", *words]
+        command = [str(BIN / "sensord"), *words]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == code, done.stderr
         return done.stdout
@@ -196,7 +197,8 @@ try:
     main()
 except SystemExit:
     pass
-heavy = {"aiohttp", "sqlalchemy", "sqlmodel", "pydantic", "anyio", "telegram", "slack_sdk", "jinja2", "watchdog", "rich"}
+heavy = {"aiohttp", "sqlalchemy", "sqlmodel", "pydantic", "anyio", "telegram",
+         "slack_sdk", "jinja2", "watchdog", "rich"}
 print(sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

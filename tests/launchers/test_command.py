@@ -113,7 +113,7 @@ async def test_arguments_arrive_as_they_are_and_no_shell_sees_them(opened: Comma
     run = new_run(values=values)
     assert (await ended(launcher, run)).status == "succeeded"
     assert log_of(launcher, run) == "|".join(values)
-    assert not (tmp_path / "PWN").exists()
+    assert "PWN" not in os.listdir(tmp_path)
 
 
 async def test_the_environment_is_an_allow_list_and_holds_the_runs_own(tmp_path: Path) -> None:
@@ -287,12 +287,14 @@ anyio.run(main)
 
 
 async def killed_and_adopted(folder: Path, count: int, when: Callable[[Path], bool]) -> None:
-    """Kill a daemon while `count` runs start and end; a new one finds every one with its true exit code, or unstarted."""
+    """Kill a daemon while `count` runs start and end; a new one finds each with its true exit code, or unstarted."""
     state, noted, effects = folder / "state", folder / "noted", folder / "effects"
     effects.touch()
     noted.touch()
     words = [sys.executable, "-c", DRIVER, str(state), str(noted), str(effects), str(count)]
-    driver = subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[2])
+    driver = subprocess.Popen(  # noqa: ASYNC220 - it shall be killed, and nothing waits for it
+        words, stdout=subprocess.DEVNULL, cwd=Path(__file__).parents[2]
+    )
     with anyio.fail_after(120):
         while not when(effects):
             await anyio.lowlevel.checkpoint()
@@ -304,15 +306,15 @@ async def killed_and_adopted(folder: Path, count: int, when: Callable[[Path], bo
         runs.append((replace(new_run(), id=run_id, requested_at=datetime.fromisoformat(at)), int(code)))
     assert runs
     async with commands(state) as opened:
-        for run, code in runs:
-            launcher = job(opened, "sh", "-c", NOTE, "sh", str(effects), str(code))
+        for run, ending in runs:
+            launcher = job(opened, "sh", "-c", NOTE, "sh", str(effects), str(ending))
             with anyio.fail_after(60):
                 outcome = await launcher.adopt(run, lambda _at: None) or await launcher.launch(run, lambda _at: None)
-            expected = ("succeeded", "") if code == 0 else ("failed", f"exit code {code}")
+            expected = ("succeeded", "") if ending == 0 else ("failed", f"exit code {ending}")
             assert (outcome.status, outcome.error) == expected, run.token
             await launcher.forget(run)
     done = sorted(effects.read_text().split("\n")[:-1])
-    assert done == sorted(f"{run.token} {code}" for run, code in runs)
+    assert done == sorted(f"{run.token} {ending}" for run, ending in runs)
 
 
 def has_grown(wanted: int, effects: Path) -> bool:
@@ -326,7 +328,7 @@ async def test_a_daemon_killed_amid_a_hundred_runs_finds_all_again_and_starts_no
 @pytest.mark.campaign
 async def test_adopt_a_thousand(tmp_path: Path) -> None:
     """`pytest -m campaign -k adopt -s`: the same with 1,000 runs, killed at five places."""
-    for number, share in enumerate((0.0, 0.2, 0.5, 0.8, 1.0)):
+    for number, share in enumerate((0.02, 0.2, 0.5, 0.8, 1.0)):
         folder = tmp_path / str(number)
         folder.mkdir()
         wanted = int(share * 39 * 1000)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from math import inf
 
 import anyio
@@ -85,7 +86,7 @@ async def test_the_limits_that_a_channel_declares_are_kept(database: Database, t
     for target in ("a", "b"):
         times = [call.at for call in chat.calls if call.target == target]
 
-        assert all(later - earlier >= 1.0 for earlier, later in zip(times, times[1:], strict=False))
+        assert all(later - earlier >= 1.0 for earlier, later in pairwise(times))
 
 
 async def test_a_hanging_destination_and_a_hanging_channel_hold_back_nobody_else(
@@ -198,7 +199,7 @@ async def test_an_answer_that_is_lost_twice_ends_uncertain_with_two_sendings(
 ) -> None:
     chat = Service(time)
 
-    async def lose(call: Call) -> None:
+    async def lose(_: Call) -> None:
         raise DeliveryError("reset", Reason.answer_lost, uncertain=True)
 
     chat.script = lose
@@ -404,7 +405,7 @@ async def test_trouble_with_telling_the_owner_feeds_nothing(database: Database, 
     wait.step = 10.0
     chat = Service(time)
 
-    async def refuse(call: Call) -> None:
+    async def refuse(_: Call) -> None:
         raise DeliveryError("no", Reason.refused, permanent=True)
 
     chat.script = refuse

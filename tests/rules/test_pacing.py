@@ -95,7 +95,9 @@ def test_no_window_is_ever_exceeded_at_the_service_whatever_the_latencies(
 ) -> None:
     windows = tuple(Window(f"w{n}", limit, seconds) for n, (limit, seconds) in enumerate(shapes))
     random, pacer, service = Random(seed), Pacer(), Service()
-    now, arrivals, ends = 0.0, [], []
+    now = 0.0
+    arrivals: list[float] = []
+    ends: list[float] = []
     for _ in range(60):
         at = pacer.earliest(windows, now)
         while ends and (at == inf or min(ends) <= at):
