@@ -151,8 +151,12 @@ def _links(event: Event, base_url: str | None) -> list[Link]:
         return []
     base = base_url.rstrip("/")
     if event.run:
-        return [Link("run", f"{base}/runs/{quote(event.run, safe='')}")]
-    return [Link("event", f"{base}/events/{quote(event.id, safe='')}")]
+        return [Link("run", f"{base}/runs/{_quoted(event.run)}")]
+    return [Link("event", f"{base}/events/{_quoted(event.id)}")]
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe="", errors="replace")
 
 
 _LONGEST_S = 1e9  # Beyond it is no duration of a run.
@@ -179,9 +183,10 @@ def show(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, int | float):
-        return str(value)
     try:
+        if isinstance(value, int | float):
+            return str(value)
         return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode()
     except (TypeError, ValueError):
-        return str(value)
+        # Not JSON after all, or an integer too long for Python to write in decimals.
+        return hex(value) if isinstance(value, int) else repr(value)

@@ -162,7 +162,8 @@ def judge(world: World) -> str:
     )
     assert sorted(terminal) == sorted((run, 1) for run, _, _, _ in runs), "one terminal event a run"
     rows = world.ledger(
-        "SELECT d.id, d.destination, d.status, d.doubtful, e.run, e.type FROM deliveries d JOIN events e ON e.id = d.event"
+        "SELECT d.id, d.destination, d.status, d.doubtful, e.run, e.type "
+        "FROM deliveries d JOIN events e ON e.id = d.event"
     )
     told = Counter(
         (destination, run) for _, destination, status, _, run, kind in rows if status in ("delivered", "uncertain")

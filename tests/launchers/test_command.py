@@ -113,7 +113,7 @@ async def test_arguments_arrive_as_they_are_and_no_shell_sees_them(opened: Comma
     run = new_run(values=values)
     assert (await ended(launcher, run)).status == "succeeded"
     assert log_of(launcher, run) == "|".join(values)
-    assert "PWN" not in os.listdir(tmp_path)
+    assert not await anyio.Path(tmp_path / "PWN").exists()
 
 
 async def test_the_environment_is_an_allow_list_and_holds_the_runs_own(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ async def test_the_environment_is_an_allow_list_and_holds_the_runs_own(tmp_path:
         assert "planted" not in env.values()
         assert (env["REGION"], env["HOME"], env["SENSORD_JOB"]) == ("eu", "/h", "load")
         assert (env["SENSORD_RUN_ID"], env["SENSORD_ATTEMPT"], env["SENSORD_RUN_KEY"]) == (run.id, "1", "a.csv")
-        config = json.loads(Path(env["SENSORD_RUN_CONFIG"]).read_text())
+        config = json.loads(await anyio.Path(env["SENSORD_RUN_CONFIG"]).read_text())
         assert os.fsencode(config["path"]) == b"caf\xe9"
 
 

@@ -81,7 +81,7 @@ async def test_lost_answers_refusals_and_moves_end_as_promised(
         telegram(database, time) as (double, channel),
         delivering(database, {"telegram": channel}, time),
     ):
-        double.chats.add(GROUP, kind="group").moved_to = GROUP - 1
+        double.chats.add(GROUP, kind="group", state="migrated").moved_to = GROUP - 1
         double.chats.add(GROUP - 1, kind="supergroup")
         double.chats.add(2, kind="private").state = "blocked"
         double.fail_next("lost", chat=1)
