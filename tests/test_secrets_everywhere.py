@@ -1,4 +1,4 @@
-"""Secrets are planted in every field that takes one; then everything is provoked, and everything that came out is read."""
+"""Secrets are planted in every field that takes one; everything is provoked, and all that came out is read."""
 
 from __future__ import annotations
 
@@ -111,9 +111,9 @@ def test_no_planted_secret_comes_out_anywhere(tmp_path: Path) -> None:
     )
     assert wrong.returncode == 2
     said["a wrong configuration"] = wrong.stdout + wrong.stderr
-    for path in tmp_path.rglob("*"):
-        if path.is_file() and path.name != "secret.txt":
-            said[str(path.relative_to(tmp_path))] = path.read_bytes()
+    for file in tmp_path.rglob("*"):
+        if file.is_file() and file.name != "secret.txt":
+            said[str(file.relative_to(tmp_path))] = file.read_bytes()
     assert b"SENSORD_RUN_ID" in b"".join(text for name, text in said.items() if name.endswith(".log"))
     secrets = {**CANARIES, "a file": FILED}
     leaks = [(name, of) for name, text in said.items() for of, secret in secrets.items() if secret.encode() in text]
