@@ -188,5 +188,5 @@ def show(value: Any) -> str:
             return str(value)
         return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS, default=str).decode()
     except (TypeError, ValueError):
-        # Not JSON after all, or an integer too long for Python to write in decimals.
-        return hex(value) if isinstance(value, int) else repr(value)
+        # Not JSON after all, or an integer in it is too long for Python to write in decimals.
+        return f"({type(value).__name__} that cannot be shown)"

@@ -29,7 +29,7 @@ def campaign(folder: Path, *, seed: int, files: int, kills: int, longest: float)
         while len(world.names) < files:
             world.drop()
         world.start()
-        until(lambda: (folder / "sensord.db").exists() and world.quiet(), 60 + files * 0.2, "everything is at rest")
+        until(lambda: (folder / "sensord.db").exists() and world.quiet(), 60 + files * 1.2, "everything is at rest")
         world.stop()
         return judge(world)
     finally:

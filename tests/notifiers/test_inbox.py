@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
+from sqlalchemy import Connection
 
 from notifiers.channels.inbox import Inbox, open_inbox
 from notifiers.message import Message, Pre, Table, Text
@@ -9,6 +12,11 @@ from notifiers.progress import NOTE
 from rules.event import Severity
 from tests.channels.telegram_messages import messages
 from tests.notifiers.service import HeldTime, Patient, Watched, delivering, event, publish, select, subscribe
+
+
+def send_again(conn: Connection, batch: Sequence[None]) -> Sequence[None]:
+    conn.exec_driver_sql("UPDATE deliveries SET status = 'sending', receipts = '[]', ended_at = NULL")
+    return batch
 
 
 async def test_a_message_is_kept_with_its_text_and_its_structure(database: Watched, time: HeldTime) -> None:
@@ -29,6 +37,7 @@ async def test_a_message_is_kept_with_its_text_and_its_structure(database: Watch
     assert orjson.loads(row["message"])["body"][2]["rows"] == [["1", "2"]]
 
 
+@settings(max_examples=40)
 @given(messages)
 def test_every_message_can_be_kept(message: Message) -> None:
     (part,) = Inbox.render(None, message)  # type: ignore[arg-type]
@@ -45,7 +54,7 @@ async def test_a_repeat_after_a_crash_is_no_second_message(database: Watched, ti
             await publish(database, event("one"))
             await Patient(database, time).until_all_ended()
         # As after a crash between the message's commit and the receipt's.
-        await database.write(lambda conn, items: [conn.exec_driver_sql(_AGAIN).rowcount for _ in items], None)
+        await database.write(send_again, None)
         async with delivering(database, {"inbox": inbox}, time):
             (delivery,) = await Patient(database, time).until_all_ended()
     kept = await select(database, "SELECT id, text FROM inbox")
@@ -53,6 +62,3 @@ async def test_a_repeat_after_a_crash_is_no_second_message(database: Watched, ti
     assert delivery["doubtful"] == 1
     assert [row["id"] for row in kept] == [delivery["id"]]
     assert NOTE not in kept[0]["text"]
-
-
-_AGAIN = "UPDATE deliveries SET status = 'sending', receipts = '[]', ended_at = NULL"

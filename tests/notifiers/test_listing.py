@@ -18,7 +18,7 @@ from notifiers.listing import (
     list_subscriptions,
 )
 from notifiers.tables import events
-from rules.event import Event, Severity
+from rules.event import Severity
 from rules.topics import matches
 from tests.notifiers.service import HeldTime, Patient, Service, Watched, delivering, event, publish, subscribe
 
@@ -64,12 +64,12 @@ async def test_events_are_found_by_their_fields(database: Watched) -> None:
 
 async def test_what_makes_no_sense_is_an_error_that_says_what_does(database: Watched) -> None:
     async def refused(filters: dict[str, str], after: str | None = None, limit: int = 10) -> str:
-        with pytest.raises(ValueError, match=".") as caught:
+        with pytest.raises(ValueError, match=r"[a-z]") as caught:
             await database.read(lambda conn: list_events(conn, filters, after, limit))
         return str(caught.value)
 
     assert "there are id, type, source" in await refused({"colour": "red"})
-    assert "wildcard" in await refused({"topic": "a.>.b"})
+    assert "`>` before its end" in await refused({"topic": "a.>.b"})
     assert "none of debug" in await refused({"severity": "loud"})
     assert "`next` of the page before" in await refused({}, after="x")
     assert "1 to 1000" in await refused({}, limit=0)
