@@ -7,9 +7,10 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 # The advisory lock's number is any constant that nothing else of ours uses.
 _PG_LOCK = 0x5E4504D
 _RETRY_SECONDS = 0.5
+_LOCK_SECONDS, _LOCK_PAUSE = 2.0, 0.05
 # Under load a commit waits this long for company: half as many commits cost half as much, and nobody idle waits.
 _GATHER_SECONDS = 0.003
 
@@ -235,12 +237,22 @@ def _owned_file(path: str) -> Iterator[None]:
 
 @contextmanager
 def _owned_server(engine: Engine) -> Iterator[None]:
-    """Hold an advisory lock on a PostgreSQL database for as long as this connection lives."""
+    """Hold an advisory lock on a PostgreSQL database for as long as this connection lives.
+
+    The server takes a moment to notice that an owner before us is gone, so a held lock is asked for again.
+    """
+    deadline = time.monotonic() + _LOCK_SECONDS
     with engine.connect() as conn:
-        if not conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _PG_LOCK}):
-            raise DatabaseInUse("the database is in use by another sensord; commands reach it over HTTP")
+        while not conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _PG_LOCK}):
+            if time.monotonic() > deadline:
+                raise DatabaseInUse("the database is in use by another sensord; commands reach it over HTTP")
+            time.sleep(_LOCK_PAUSE)
         conn.rollback()
-        yield
+        try:
+            yield
+        finally:
+            conn.scalar(text("SELECT pg_advisory_unlock(:key)"), {"key": _PG_LOCK})
+            conn.rollback()
 
 
 @asynccontextmanager
@@ -254,7 +266,8 @@ async def open_database(url: str) -> AsyncIterator[LedgerDatabase]:
     engine = _engine(parsed)
     owned = _owned_file(str(parsed.database)) if engine.dialect.name == "sqlite" else _owned_server(engine)
     try:
-        with owned:
+        with ExitStack() as stack:
+            await to_thread.run_sync(stack.enter_context, owned)
             await to_thread.run_sync(upgrade, engine)
             database = LedgerDatabase(engine, asyncio.get_running_loop())
             try:
