@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
+from sensord.cli.options import WRONG, Filters, Json, Limit, client, pairs
 
 # What each list shows, and the columns of its table.
 LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -124,5 +124,5 @@ def explain(
     for line in told["story"]:
         typer.echo(f"{plain(line['at']) or ' ' * 19}  {plain(line['text'])}")
     typer.echo(f"\n{plain(told['verdict'])}")
-    if not told["story"] and told["kind"] is None:
-        raise fail("nothing is known of it", WRONG)
+    if told["kind"] is None:
+        raise typer.Exit(WRONG)
