@@ -9,7 +9,7 @@ from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscr
 from rules.routing import compile_where
 from rules.topics import check_pattern
 from sensord.app import App
-from sensord.configfields import check_destination
+from sensord.config.fields import check_destination
 from sensord.ledger.queries import forget_keys
 from sensord.web.body import object_of, read_object, text_of
 from sensord.web.endpoint import only

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sensord.config import ConfigError, load
-from sensord.configyaml import YamlError, parse
+from sensord.config.yaml import YamlError, parse
 from tests.config.writing import ENVIRON, EXAMPLE
 
 SHORT = settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -106,7 +106,7 @@ def test_no_file_raises_anything_but_a_config_error_campaign(tmp_path: Path, raw
 
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
 def test_neither_of_pyyamls_parsers_raises_anything_else(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sensord.configyaml._LOADER", loader)
+    monkeypatch.setattr("sensord.config.yaml._LOADER", loader)
 
     @settings(deadline=None, max_examples=150)
     @given(YAMLISH)
@@ -120,6 +120,6 @@ def test_neither_of_pyyamls_parsers_raises_anything_else(loader: Any, monkeypatc
 @pytest.mark.parametrize("text", ['a: "\\U99999999"', 'a: "\\ud800"', "a: !<%ff> x", "%YAML 9.9\n---\na: 1", 'a: "\\x'])
 @pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml.CSafeLoader])
 def test_escapes_that_mean_nothing_are_yaml_errors(loader: Any, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sensord.configyaml._LOADER", loader)
+    monkeypatch.setattr("sensord.config.yaml._LOADER", loader)
     with pytest.raises(YamlError):
         parse(text.encode())

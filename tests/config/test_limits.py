@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sensord.configyaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
+from sensord.config.yaml import MAX_BYTES, MAX_DEPTH, MAX_NODES
 from tests.config.writing import problems
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sensord.config import ConfigError, load
-from sensord.configfile import read
+from sensord.config.file import read
 from tests.config.writing import JOB, config, problems, said, write
 
 

@@ -9,9 +9,8 @@ from jsonschema import Draft202012Validator
 from pydantic import Field
 
 from notifiers.settings import Settings
-from sensord import configparts
-from sensord.config import JobConfig, json_schema
-from sensord.configfile import read
+from sensord.config import JobConfig, json_schema, parts
+from sensord.config.file import read
 from tests.config.writing import ENVIRON, EXAMPLE, JOB, config, problems, said, write
 
 
@@ -29,7 +28,7 @@ class Ping(Settings):
 
 
 def test_a_launcher_is_added_by_one_line_in_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configparts, "LAUNCHERS", (*configparts.LAUNCHERS, ("ping", Ping)))
+    monkeypatch.setattr(parts, "LAUNCHERS", (*parts.LAUNCHERS, ("ping", Ping)))
     loaded = config(tmp_path, "jobs: {a: {ping: host, count: 3, env: {N: 4}, timeout: 5s}, b: {command: [x]}}")
     assert loaded.jobs["a"].launcher == Ping(ping="host", count=3, env={"N": 4})
     assert [job.kind for job in loaded.jobs.values()] == ["ping", "command"]

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sensord.configfile import Document
-from sensord.configparts import LAUNCHERS, SOURCES
-from sensord.configproblems import Loc, Problem, did_you_mean, nearest, problem
-from sensord.configsecrets import Secrets, known_keys
-from sensord.configsections import Config
+from sensord.config.file import Document
+from sensord.config.parts import LAUNCHERS, SOURCES
+from sensord.config.problems import Loc, Problem, did_you_mean, nearest, problem
+from sensord.config.secrets import Secrets, known_keys
+from sensord.config.sections import Config
 
 _EXPECTED = {
     "string_type": "text",

@@ -22,8 +22,8 @@ from notifiers.channels.slack import SlackConfig
 from notifiers.channels.telegram import TelegramConfig
 from notifiers.channels.webhook import WebhookConfig
 from notifiers.settings import Secret, Settings
-from sensord.configfields import Count, Destination, Name, Pattern, Period, Text, Where
-from sensord.configparts import JobConfig, SensorConfig
+from sensord.config.fields import Count, Destination, Name, Pattern, Period, Text, Where
+from sensord.config.parts import JobConfig, SensorConfig
 from sensord.secrets import Format, Level, redact, redacted
 
 _DAY = 86_400.0

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sensord.configproblems import Loc, Place, Problem, problem
-from sensord.configyaml import MAX_BYTES, MAX_DEPTH, Node, YamlError, parse
+from sensord.config.problems import Loc, Place, Problem, problem
+from sensord.config.yaml import MAX_BYTES, MAX_DEPTH, Node, YamlError, parse
 
 MAX_VALUES = 200_000
 MAX_FILES = 1_000

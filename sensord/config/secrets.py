@@ -9,9 +9,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from sensord.configfile import Document
-from sensord.configproblems import Loc
-from sensord.configsections import Config, database_secrets
+from sensord.config.file import Document
+from sensord.config.problems import Loc
+from sensord.config.sections import Config, database_secrets
 
 _SENSITIVE = re.compile(r"pass(word|wd|phrase)?$|pwd|secret|token|api_?key|private_?key|credential|dsn", re.IGNORECASE)
 _QUOTED = 6

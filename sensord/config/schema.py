@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sensord.configsections import Config
+from sensord.config.sections import Config
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"), (1.0, "s"))
 _VARIABLE = {"type": "string", "pattern": r"\$\{", "description": "${NAME} or ${file:PATH}"}

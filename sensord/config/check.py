@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from notifiers.channels import split_destination
-from sensord.configerrors import translated
-from sensord.configfields import CHANNELS, NO_TARGET
-from sensord.configfile import Document
-from sensord.configparts import JobConfig, SensorConfig
-from sensord.configproblems import ConfigError, Loc, Problem, did_you_mean, problem
-from sensord.configsecrets import Secrets
-from sensord.configsections import Config
+from sensord.config.errors import translated
+from sensord.config.fields import CHANNELS, NO_TARGET
+from sensord.config.file import Document
+from sensord.config.parts import JobConfig, SensorConfig
+from sensord.config.problems import ConfigError, Loc, Problem, did_you_mean, problem
+from sensord.config.secrets import Secrets
+from sensord.config.sections import Config
 from sensord.secrets import REDACTOR
 
 Model = TypeVar("Model", bound=BaseModel)

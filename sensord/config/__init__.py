@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sensord.configcheck import checked
-from sensord.configfile import read
-from sensord.configparts import JobConfig, RetryConfig, SensorConfig
-from sensord.configproblems import ConfigError, Problem
-from sensord.configschema import schema
-from sensord.configsections import Config, HttpConfig, LogConfig, RetentionConfig, SubscriptionConfig
+from sensord.config.check import checked
+from sensord.config.file import read
+from sensord.config.parts import JobConfig, RetryConfig, SensorConfig
+from sensord.config.problems import ConfigError, Problem
+from sensord.config.schema import schema
+from sensord.config.sections import Config, HttpConfig, LogConfig, RetentionConfig, SubscriptionConfig
 
 __all__ = [
     "Config",

@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from notifiers.settings import Settings
-from sensord.configfields import (
+from sensord.config.fields import (
     Count,
     Expression,
     JsonSchema,
