@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Dialect, Row, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
@@ -53,17 +53,36 @@ def insert_rows(
     sql, values, names = _insert(table, columns, conflict, conn.dialect)
     if names is None:
         return conn.exec_driver_sql(sql, [dict(row) for row in rows]).rowcount
-    start = inserted = 0
-    for size in _ROWS:
-        while len(rows) - start >= size:
-            chunk = rows[start : start + size]
-            flat = tuple([row[name] for row in chunk for name in names])
-            inserted += conn.exec_driver_sql(sql.replace(values, ", ".join([values] * size)), flat).rowcount
-            start += size
+    inserted = 0
+    for chunk in _chunks(rows):
+        flat = tuple([row[name] for row in chunk for name in names])
+        inserted += conn.exec_driver_sql(sql.replace(values, ", ".join([values] * len(chunk))), flat).rowcount
     return inserted
 
 
-_ROWS = (128, 16, 1)  # Few sizes, so that each statement stays prepared.
+def execute_rows(conn: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> list[Row[Any]]:
+    """Run a statement that holds `VALUES {rows}` for rows of equal length; return all that it returns.
+
+    It is one statement for many rows, on both databases; braces in it that are not `{rows}` are doubled.
+    """
+    found: list[Row[Any]] = []
+    mark = "?" if conn.dialect.name == "sqlite" else "%s"
+    for chunk in _chunks(rows):
+        values = f"({', '.join([mark] * len(chunk[0]))})"
+        text = sql.format(rows=", ".join([values] * len(chunk)))
+        found += conn.exec_driver_sql(text, tuple([value for row in chunk for value in row])).all()
+    return found
+
+
+_SIZES = (128, 64, 32, 16, 8, 4, 2, 1)  # Few sizes, so that each statement stays prepared.
+
+
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    start = 0
+    for size in _SIZES:
+        while len(rows) - start >= size:
+            yield rows[start : start + size]
+            start += size
 
 
 @lru_cache(maxsize=64)

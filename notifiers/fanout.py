@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from notifiers.bus.embedded import from_row
-from notifiers.subscriptions import Directory, version
+from notifiers.subscriptions import VERSION, Directory, version
 from notifiers.tables import bus_cursors, deliveries, events
 from rules.event import Event
 
@@ -34,11 +34,17 @@ class Verdict(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unrouted:
-    """The events after the cursor, in order, with their places."""
+    """The `count` events after the cursor up to `upto`; of them, in order and with their places, those of interest.
+
+    `version` is that of the subscriptions when they were read.
+    """
 
     cursor: int
+    upto: int
+    version: int
+    count: int
     events: Sequence[tuple[int, Event]]
 
 
@@ -52,11 +58,26 @@ class Routed:
     deliveries: tuple[dict[str, Any], ...]
 
 
-def read_unrouted(conn: Connection, limit: int = _CHUNK) -> Unrouted:
-    """The next events to route."""
-    cursor = conn.scalar(select(bus_cursors.c.seq).where(bus_cursors.c.name == CURSOR)) or 0
-    after = select(events).where(events.c.seq > cursor).order_by(events.c.seq).limit(limit)
-    return Unrouted(cursor, [(row["seq"], from_row(dict(row))) for row in conn.execute(after).mappings()])
+_COUNTS = select(bus_cursors.c.name, bus_cursors.c.seq).where(bus_cursors.c.name.in_((CURSOR, VERSION)))
+_HEADS = (
+    select(events.c.seq, events.c.topic, events.c.also)
+    .where(events.c.seq > bindparam("after"))
+    .order_by(events.c.seq)
+    .limit(_CHUNK)
+)
+_WHOLE = select(events).where(events.c.seq.in_(bindparam("seqs", expanding=True))).order_by(events.c.seq)
+
+
+def read_unrouted(conn: Connection, wants: Callable[[Iterable[str]], bool]) -> Unrouted:
+    """The next events to route. Only those whose topics somebody `wants` are read as a whole: most are for nobody."""
+    counts = {row.name: row.seq for row in conn.execute(_COUNTS)}
+    cursor, version = counts.get(CURSOR, 0), counts.get(VERSION, 0)
+    heads = conn.execute(_HEADS, {"after": cursor}).all()
+    wanted = [seq for seq, *topics in heads if wants([topic for topic in topics if topic is not None])]
+    rows = conn.execute(_WHOLE, {"seqs": wanted}).mappings() if wanted else ()
+    found = [(row["seq"], from_row(dict(row))) for row in rows]
+    upto = heads[-1][0] if heads else cursor
+    return Unrouted(cursor=cursor, upto=upto, version=version, count=len(heads), events=found)
 
 
 def new_deliveries(

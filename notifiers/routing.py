@@ -13,7 +13,7 @@ from notifiers.clock import Clock, to_us
 from notifiers.database import Database
 from notifiers.fanout import Routed, Unrouted, commit_routed, insert_deliveries, new_deliveries, read_unrouted
 from notifiers.store import Waiting
-from notifiers.subscriptions import Directory, load_directory, version
+from notifiers.subscriptions import Directory, load_directory
 from notifiers.tables import deliveries, events
 from rules.event import Event
 from rules.routing import Router, Subscription, Verdict, compile_where
@@ -33,11 +33,12 @@ class Routing:
 
     async def step(self) -> tuple[int, list[Waiting]]:
         """Route what is next: how many events that was, and what is to be sent because of them."""
-        unrouted, current = await self._database.read(_look)
-        if not unrouted.events:
-            return 0, []
-        if current != self.directory.version:
+        unrouted = await self._read()
+        if unrouted.version != self.directory.version:
             await self.reload()
+            unrouted = await self._read()
+        if not unrouted.count:
+            return 0, []
         now_us = to_us(self._clock.now())
         rows: list[dict[str, Any]] = []
         for seq, event in unrouted.events:
@@ -47,13 +48,17 @@ class Routing:
             )
         routed = Routed(
             cursor=unrouted.cursor,
-            upto=unrouted.events[-1][0],
+            upto=unrouted.upto,
             version=self.directory.version,
             deliveries=tuple(rows),
         )
         if not await self._database.write(commit_routed, routed):
-            return len(unrouted.events), []  # The subscriptions changed meanwhile: the next step does it again.
-        return len(unrouted.events), [_waiting(row) for row in rows if row["status"] == "pending"]
+            return unrouted.count, []  # The subscriptions changed meanwhile: the next step does it again.
+        return unrouted.count, [_waiting(row) for row in rows if row["status"] == "pending"]
+
+    async def _read(self) -> Unrouted:
+        wants = self._router.wants
+        return await self._database.read(lambda conn: read_unrouted(conn, wants))
 
     async def reload(self) -> None:
         """Read the subscriptions anew."""
@@ -115,10 +120,6 @@ def insert_replays(conn: Connection, batch: Sequence[dict[str, Any]]) -> list[di
         rows.append({**row, "replay": 0 if last is None else last + 1})
     insert_deliveries(conn, rows)
     return rows
-
-
-def _look(conn: Connection) -> tuple[Unrouted, int]:
-    return read_unrouted(conn), version(conn)
 
 
 def _event_row(conn: Connection, event_id: str) -> Mapping[str, Any] | None:

@@ -76,4 +76,4 @@ class Event:
 
 def rfc3339(time: datetime) -> str:
     """An aware time as RFC 3339 in UTC with microseconds, e.g. `2026-11-21T01:02:03.000004Z`."""
-    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    return (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat("T", "microseconds")[:-6] + "Z"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rules.conditions import EVERYTHING, Where, compile_where
@@ -54,6 +55,13 @@ class Router:
         subscription = self._subscriptions.pop(id, None)
         if subscription is not None:
             self._ids.remove(subscription.topic, id)
+
+    def wants(self, topics: Iterable[str]) -> bool:
+        """Whether `route` may say anything of an event on these topics: a verdict, or that one of them is none."""
+        try:
+            return any(self._ids.match(topic) for topic in topics)
+        except ValueError:
+            return True
 
     def route(self, event: Event) -> list[Verdict]:
         """One verdict for each subscription to a topic of the event, in order of their ids.

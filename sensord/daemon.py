@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ import anyio
 import structlog
 from sqlalchemy import Connection, text
 
+from sensord import interpreter
 from sensord.app import App, open_app
 from sensord.config import Config
 from sensord.launchers.command_link import SupervisorUnavailableError
@@ -26,15 +26,11 @@ from sensord.web.api import serve
 
 log = structlog.get_logger("sensord")
 
-# While the ledger's thread works, whoever lets go of the interpreter's lock for a moment waits this long to get it
-# back. Python's 5 ms would stand at every small read of the loop.
-_SWITCH_SECONDS = 0.0005
-
 
 def run_daemon(config: Config) -> int:
     """Run until a signal ends it. The exit code: 0 after a signal, 1 where it could not start, said in a line."""
     setup_logging(config.log.level, config.log.format)
-    sys.setswitchinterval(_SWITCH_SECONDS)
+    interpreter.tune()
     code = 0
     try:
         anyio.run(_live, config)
@@ -65,6 +61,7 @@ async def _live(config: Config) -> None:
                 with _noted(config.state, url):
                     log.info("daemon.ready", url=url, **await app.database.read(promises), **_counts(app))
                     _notify("READY=1")
+                    interpreter.settle()
                     try:
                         await anyio.sleep_forever()
                     finally:

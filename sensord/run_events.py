@@ -39,7 +39,7 @@ class Hooks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """The run that events are about."""
+    """The run that events are about. `facts` is what all of them say of it in their data."""
 
     run: str
     job: str
@@ -49,25 +49,26 @@ class About:
     requested_at: datetime
     tags: Mapping[str, str] = field(default_factory=dict)
     partition_key: str | None = None
+    facts: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Gather the facts once: a run has three events at least."""
+        facts = {"job": self.job, "run": self.run, "tags": dict(self.tags), "requested_at": rfc3339(self.requested_at)}
+        if self.sensor is not None:
+            facts["sensor"] = self.sensor
+        if self.run_key is not None:
+            facts["run_key"] = self.run_key
+        if self.subject is not None:
+            facts["subject"] = self.subject
+        if self.partition_key is not None:
+            facts["partition_key"] = self.partition_key
+        object.__setattr__(self, "facts", facts)
 
 
 def run_event(
     clock: Clock, about: About, what: str, *, hooks: Hooks, attempt: int = 1, message: str = "", **data: Any
 ) -> Event:
     """The event that a run was `queued`, `started`, `retrying`, or ended as one of the terminal statuses."""
-    body = {
-        "job": about.job,
-        "run": about.run,
-        "sensor": about.sensor,
-        "run_key": about.run_key,
-        "subject": about.subject,
-        "partition_key": about.partition_key,
-        "attempt": attempt,
-        "status": what,
-        "tags": dict(about.tags),
-        "requested_at": rfc3339(about.requested_at),
-        **data,
-    }
     return Event(
         id=clock.new_id(),
         type=f"run.{what}",
@@ -80,7 +81,7 @@ def run_event(
         run=about.run,
         job=about.job,
         sensor=about.sensor,
-        data={key: value for key, value in body.items() if value is not None},
+        data={**about.facts, "attempt": attempt, "status": what, **data},
     )
 
 

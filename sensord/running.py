@@ -199,7 +199,7 @@ class Running:
         work.known_started = True
         event = self._event(work, "started", started_at=rfc3339(at))
         step = Step(run=work.run.id, attempt=work.run.attempt, status="running", started_at=to_us(at), events=(event,))
-        self._database.submit(commit_steps, [step]).add_done_callback(self._told)
+        self._database.submit(commit_steps, [step], patient=True).add_done_callback(self._told)
 
     def _told(self, future: asyncio.Future[Sequence[bool]]) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
@@ -216,7 +216,7 @@ class Running:
             return
         step = self._end_step(work, outcome)
         with anyio.CancelScope(shield=True):
-            await self._database.write(commit_steps, step)
+            await self._database.write(commit_steps, step, patient=True)
             self._published()
             if job is not None:
                 await job.launcher.forget(work.run)

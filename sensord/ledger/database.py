@@ -35,6 +35,7 @@ _RETRY_SECONDS = 0.5
 _LOCK_SECONDS, _LOCK_PAUSE = 2.0, 0.05
 # Under load a commit waits this long for company: half as many commits cost half as much, and nobody idle waits.
 _GATHER_SECONDS = 0.003
+_PATIENCE_SECONDS = 0.012  # The same where nobody waits for any of it to go on.
 
 
 class DatabaseInUse(Exception):
@@ -48,6 +49,7 @@ class _Job:
     op: Op[Any, Any]
     items: Sequence[Any]
     future: asyncio.Future[Sequence[Any]]
+    patient: bool
 
 
 class LedgerDatabase:
@@ -65,14 +67,15 @@ class LedgerDatabase:
         self._jobs: list[_Job] = []
         self._wake = threading.Condition()
         self._closing = False
-        self._gathering = False
+        self._gathering = False  # The thread waits for company, and none of it need wake it …
+        self._dawdling = False  # … but what is not patient, where all that it has so far is.
         self._readers = anyio.CapacityLimiter(4)
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
 
-    async def write(self, op: Op[T, R], item: T) -> R:
+    async def write(self, op: Op[T, R], item: T, *, patient: bool = False) -> R:
         """Run `op` for this item; durable on return."""
-        results = await self.submit(op, [item])
+        results = await self.submit(op, [item], patient=patient)
         return results[0]
 
     async def write_many(self, op: Op[T, R], items: Sequence[T]) -> Sequence[R]:
@@ -87,14 +90,19 @@ class LedgerDatabase:
         with self.engine.connect() as conn:
             return query(conn)
 
-    def submit(self, op: Op[T, R], items: Sequence[T]) -> asyncio.Future[Sequence[R]]:
-        """Hand items over without waiting; what is submitted first is committed first, or with what follows."""
+    def submit(self, op: Op[T, R], items: Sequence[T], *, patient: bool = False) -> asyncio.Future[Sequence[R]]:
+        """Hand items over without waiting; what is submitted first is committed first, or with what follows.
+
+        `patient`: nothing else waits for this, so that under load it may wait a little longer for company.
+        """
         future: asyncio.Future[Sequence[R]] = self._loop.create_future()
         with self._wake:
             if self._closing:
                 raise RuntimeError("the database is closed")
-            self._jobs.append(_Job(op, items, future))
-            if len(self._jobs) == 1 and not self._gathering:
+            self._jobs.append(_Job(op, items, future, patient))
+            hurry = self._dawdling and not patient
+            if hurry or (len(self._jobs) == 1 and not self._gathering):
+                self._dawdling = False
                 self._wake.notify()
         return future
 
@@ -129,8 +137,12 @@ class LedgerDatabase:
                 self._wake.wait()
             if busy and not self._closing:
                 self._gathering = True
-                self._wake.wait(_GATHER_SECONDS)
-                self._gathering = False
+                self._dawdling = all(job.patient for job in self._jobs)
+                if self._dawdling:
+                    self._wake.wait(_PATIENCE_SECONDS)
+                if not self._dawdling:
+                    self._wake.wait(_GATHER_SECONDS)
+                self._gathering = self._dawdling = False
             batch, self._jobs = self._jobs, []
             return batch
 

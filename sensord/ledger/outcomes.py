@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, select, update
 
 from notifiers.bus.embedded import append
+from notifiers.database import execute_rows
 from rules.event import Event
 from sensord.ledger.tables import TERMINAL, runs
 
@@ -34,21 +36,54 @@ class Step:
 
 def commit_steps(conn: Connection, batch: Sequence[Step]) -> list[bool]:
     """Apply each step by compare-and-set, and publish its events with it; False: it came too late (W20, W21)."""
-    found = _now(conn, {step.run for step in batch})
-    results: list[bool] = []
-    applied: list[Step] = []
-    for step in batch:
-        current = found.get(step.run)
-        fits = current is not None and _follows(current, step)
-        if fits:
-            applied.append(step)
-            attempt = step.attempt + 1 if step.status == "queued" else step.attempt
-            found[step.run] = (step.status, attempt)
-        results.append(fits)
-    for status in ("running", "queued", "ended"):
-        _update(conn, status, [step for step in applied if _kind(step) == status])
-    append(conn, [event for step in applied for event in step.events])
-    return results
+    applied: set[int] = set()
+    for places in _rounds(batch):
+        changed = _change(conn, [batch[place] for place in places])
+        applied.update(place for place in places if batch[place].run in changed)
+    append(conn, [event for place, step in enumerate(batch) if place in applied for event in step.events])
+    return [place in applied for place in range(len(batch))]
+
+
+def _rounds(batch: Sequence[Step]) -> list[list[int]]:
+    """The places of the steps, each run at most once in a round, so that a run's steps follow one another."""
+    rounds: list[list[int]] = []
+    times: Counter[str] = Counter()
+    for place, step in enumerate(batch):
+        if times[step.run] == len(rounds):
+            rounds.append([])
+        rounds[times[step.run]].append(place)
+        times[step.run] += 1
+    return rounds
+
+
+# One statement for many steps: the database compares and sets, and says which runs it changed. A run that is started
+# keeps the words of the attempt before; one that ends, or is to be tried again, gets its own. The casts are for
+# PostgreSQL, which takes a column of nothing but NULL for text.
+_CHANGE = """
+WITH step (run, attempt, next, status, started, ended, due, error, data) AS (VALUES {rows})
+UPDATE runs SET
+  status = step.status,
+  attempt = CAST(step.next AS INTEGER),
+  started_at = CASE WHEN step.status = 'queued' THEN runs.started_at ELSE CAST(step.started AS BIGINT) END,
+  ended_at = CAST(step.ended AS BIGINT),
+  next_attempt_at = CAST(step.due AS BIGINT),
+  error = CASE WHEN step.status = 'running' THEN runs.error ELSE step.error END,
+  metadata = CASE WHEN step.status = 'running' THEN runs.metadata ELSE step.data END
+FROM step
+WHERE runs.id = step.run AND runs.attempt = CAST(step.attempt AS INTEGER)
+  AND (runs.status = 'queued' OR runs.status = 'running' AND step.status <> 'running')
+RETURNING runs.id
+"""
+
+
+def _change(conn: Connection, steps: Sequence[Step]) -> set[str]:
+    return {row[0] for row in execute_rows(conn, _CHANGE, [_row(step) for step in steps])}
+
+
+def _row(step: Step) -> tuple[Any, ...]:
+    attempt = step.attempt + 1 if step.status == "queued" else step.attempt
+    times = (step.started_at, step.ended_at, step.next_attempt_at)
+    return (step.run, step.attempt, attempt, step.status, *times, step.error, step.metadata or "{}")
 
 
 def _now(conn: Connection, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
@@ -59,70 +94,6 @@ def _now(conn: Connection, ids: Iterable[str]) -> dict[str, tuple[str, int]]:
         query = select(runs.c.id, runs.c.status, runs.c.attempt).where(runs.c.id.in_(chunk)).with_for_update()
         found.update({row[0]: (row[1], row[2]) for row in conn.execute(query)})
     return found
-
-
-def _follows(current: tuple[str, int], step: Step) -> bool:
-    status, attempt = current
-    if status in TERMINAL or attempt != step.attempt:
-        return False
-    return status == "queued" if step.status == "running" else True
-
-
-def _kind(step: Step) -> str:
-    return step.status if step.status in {"running", "queued"} else "ended"
-
-
-_OPEN = (runs.c.status == "queued") | (runs.c.status == "running")
-_WHERE = (runs.c.id == bindparam("p_run"), runs.c.attempt == bindparam("p_attempt"), _OPEN)
-
-_UPDATES: Mapping[str, Any] = {
-    "running": update(runs).where(*_WHERE).values(status="running", started_at=bindparam("p_started")),
-    "queued": update(runs)
-    .where(*_WHERE)
-    .values(
-        status="queued",
-        attempt=bindparam("p_next"),
-        next_attempt_at=bindparam("p_due"),
-        error=bindparam("p_error"),
-        metadata=bindparam("p_metadata"),
-    ),
-    "ended": update(runs)
-    .where(*_WHERE)
-    .values(
-        status=bindparam("p_status"),
-        started_at=bindparam("p_started"),
-        ended_at=bindparam("p_ended"),
-        next_attempt_at=None,
-        error=bindparam("p_error"),
-        metadata=bindparam("p_metadata"),
-    ),
-}
-
-# Compiled once to be asked for its values: compiling takes as long as a run's whole bookkeeping.
-_VALUES = {
-    kind: [name for name in statement.compile().params if name.startswith("p_")] for kind, statement in _UPDATES.items()
-}
-
-
-def _update(conn: Connection, kind: str, steps: Sequence[Step]) -> None:
-    if not steps:
-        return
-    rows = [
-        {
-            "p_run": step.run,
-            "p_attempt": step.attempt,
-            "p_status": step.status,
-            "p_started": step.started_at,
-            "p_ended": step.ended_at,
-            "p_next": step.attempt + 1,
-            "p_due": step.next_attempt_at,
-            "p_error": step.error,
-            "p_metadata": step.metadata or "{}",
-        }
-        for step in steps
-    ]
-    wanted = _VALUES[kind]
-    conn.execute(_UPDATES[kind], [{name: row[name] for name in wanted} for row in rows])
 
 
 def request_cancel(conn: Connection, ids: Sequence[str]) -> list[bool]:

@@ -17,6 +17,7 @@ from sqlmodel import Field, Session, SQLModel, select
 from notifiers.clock import SYSTEM
 from rules.request import Sensed
 from rules.triggers import compile_rule
+from sensord import interpreter
 from sensord.ledger.database import open_database
 from sensord.run_events import Hooks
 from sensord.sensing import Sensing
@@ -96,6 +97,7 @@ async def product(folder: Path) -> float:
 
 def main() -> bool:
     """Print both rates and the bar."""
+    interpreter.tune()  # As the daemon does; both profit.
     with tempfile.TemporaryDirectory(prefix="sensord-bench-") as name:
         folder = Path(name)
         theirs, ours = peer(folder), anyio.run(product, folder)
