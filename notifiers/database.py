@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Dialect, Row, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -85,15 +88,23 @@ def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
             start += size
 
 
+def insert_into(table: Table, dialect: Dialect) -> sqlite.Insert | postgresql.Insert:
+    """An INSERT that knows `on_conflict_…`, which each of the two databases says in its own way."""
+    if dialect.name == "sqlite":
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # Slow to load, and not needed by most.
+
+    return postgresql.insert(table)
+
+
 @lru_cache(maxsize=64)
 def _insert(
     table: Table, columns: tuple[str, ...], conflict: tuple[str, ...] | None, dialect: Dialect
 ) -> tuple[str, str, tuple[str, ...] | None]:
     """The text of an INSERT, its list of values, and their order where the driver takes them by place."""
-    maker = sqlite if dialect.name == "sqlite" else postgresql
-    statement = maker.insert(table)
+    statement = insert_into(table, dialect)
     if conflict is not None:
-        statement = statement.on_conflict_do_nothing(index_elements=conflict or None)
+        statement = statement.on_conflict_do_nothing(index_elements=conflict)
     compiled = statement.compile(dialect=dialect, column_keys=list(columns))
     order = compiled.positiontup
     values = f"({', '.join('?' * len(columns))})"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, bindparam, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from notifiers.bus.embedded import from_row
+from notifiers.database import insert_rows
 from notifiers.subscriptions import VERSION, Directory, version
 from notifiers.tables import bus_cursors, deliveries, events
 from rules.event import Event
@@ -149,7 +149,4 @@ def _commit(conn: Connection, routed: Routed) -> bool:
 
 def insert_deliveries(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
     """Insert rows; one for an event, subscription and replay that has one already is left out."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(deliveries).on_conflict_do_nothing(index_elements=["event", "subscription", "replay"])
-    for start in range(0, len(rows), _CHUNK):
-        conn.execute(insert, list(rows[start : start + _CHUNK]))
+    insert_rows(conn, deliveries, rows, conflict=("event", "subscription", "replay"))

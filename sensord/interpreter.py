@@ -21,5 +21,4 @@ def tune() -> None:
 
 def settle() -> None:
     """What is loaded by now stays until the end: the search for cycles need not look at it any more."""
-    gc.collect()
     gc.freeze()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from notifiers.bus.embedded import append
 from notifiers.clock import Clock, to_us
+from notifiers.database import insert_rows
 from rules.event import Event
 from rules.request import RunRequest, Sensed, SkipReason
 from rules.triggers import Rule, RuleError, decide
@@ -165,9 +165,8 @@ class Sensing:
 
 def open_sensor(conn: Connection, items: Sequence[tuple[str, int]]) -> list[tuple[str | None, str | None]]:
     """A row for each sensor; gives its cursor, and the reason why it failed if it does."""
-    dialect = sqlite if conn.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(sensors).on_conflict_do_nothing()
-    conn.execute(insert, [{"name": name, "state": "active", "since": now} for name, now in items])
+    rows = [{"name": name, "state": "active", "since": now} for name, now in items]
+    insert_rows(conn, sensors, rows, conflict=("name",))
     query = select(sensors.c.name, sensors.c.cursor, sensors.c.state, sensors.c.reason)
     found = {row.name: row for row in conn.execute(query.where(sensors.c.name.in_([name for name, _ in items])))}
     return [(found[name].cursor, found[name].reason if found[name].state == "failed" else None) for name, _ in items]

@@ -135,17 +135,18 @@ class CommandLauncher:
 
     async def launch(self, run: Run, started: Started) -> Outcome:
         """Start the attempt and follow it to its end."""
+        path = self._path(run)
         try:
-            request = self._request(run)
+            request = self._request(run, path)
         except UnlaunchableError as error:
             return Outcome(status="failed", ended_at=self._clock.now(), error=str(error))
-        return await self._follow(run, self._link.start(run.token, request), started)
+        return await self._follow(run, path, self._link.start(run.token, request), started)
 
     async def adopt(self, run: Run, started: Started) -> Outcome | None:
         """Follow the attempt to its end, if it was ever started; `lost` if a damaged journal leaves that open."""
         followed = self._link.find(run.token)
         if followed is not None:
-            return await self._follow(run, followed, started)
+            return await self._follow(run, self._path(run), followed, started)
         if self._link.was_damaged_since(to_us(run.requested_at)):
             return await outcome_of(self._link.lost(run.token), self._path(run), self._limits["timeout"])
         return None
@@ -165,7 +166,7 @@ class CommandLauncher:
         path = Path(f"{_files(self._state, f'{run_id}.{attempt}', requested_at)}.log")
         return path if path.is_file() else None
 
-    async def _follow(self, run: Run, followed: Followed, started: Started) -> Outcome:
+    async def _follow(self, run: Run, path: str, followed: Followed, started: Started) -> Outcome:
         told = False
         try:
             while True:
@@ -174,7 +175,7 @@ class CommandLauncher:
                     told = True
                     started(from_us(state["started"]))
                 if state["ended"] is not None:
-                    return await outcome_of(state, self._path(run), self._limits["timeout"])
+                    return await outcome_of(state, path, self._limits["timeout"])
         finally:
             self._link.leave(run.token)
 
@@ -182,10 +183,9 @@ class CommandLauncher:
         """What the paths of the attempt's files begin with."""
         return _files(self._state, run.token, run.requested_at)
 
-    def _request(self, run: Run) -> State:
+    def _request(self, run: Run, path: str) -> State:
         if not _RUN_ID.fullmatch(run.id):
             raise UnlaunchableError(f"{run.id!r} is not a run's id")
-        path = self._path(run)
         env = self._env | {
             "SENSORD_RUN_ID": run.id,
             "SENSORD_JOB": self._job,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
@@ -46,7 +47,7 @@ class Followed:
         self.sent_at: int | None = None
         self.state = state
         self.delayed = ""
-        self.changed = anyio.Event()
+        self.changed = asyncio.Event()  # Not anyio's, of which each asks first which loop this is: two for each run.
 
     def tell(self, state: State) -> None:
         """Wake whoever waits."""
@@ -97,7 +98,7 @@ class Link:
         LaunchDelayed: it was not started, and may be asked for again.
         """
         await followed.changed.wait()
-        followed.changed = anyio.Event()
+        followed.changed.clear()
         if followed.delayed:
             raise LaunchDelayed(followed.delayed)
         if followed.state is None:
@@ -294,9 +295,12 @@ class Link:
         return rest
 
 
+# Not orjson: a file name that is not UTF-8 is text with lone surrogates, which only this one writes (as \udcXX).
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+
+
 def _line(message: State) -> bytes:
-    # Not orjson: a file name that is not UTF-8 is text with lone surrogates, which only this one writes (as \udcXX).
-    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    return _ENCODER.encode(message).encode() + b"\n"
 
 
 async def _greet(stream: SocketStream, greeting: State) -> tuple[State | None, bytes]:

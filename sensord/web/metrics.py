@@ -7,13 +7,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.registry import Collector
 from sqlalchemy import Connection, func, select
 
 from notifiers.clock import to_us
@@ -22,6 +18,10 @@ from sensord.app import App
 from sensord.ledger.queries import count_open
 from sensord.ledger.tables import TERMINAL, ticks
 from sensord.run_events import SEVERITY
+
+if TYPE_CHECKING:  # Loaded by the first scrape: a twentieth of the daemon's whole start.
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.core import Metric
 
 _RUN_TYPES = {f"run.{what}": what for what in SEVERITY}
 
@@ -45,16 +45,14 @@ class _Now:
     paused: int
 
 
-class Metrics(Collector):
-    """`GET /metrics`. Counters begin with the daemon's life."""
+class Metrics:
+    """`GET /metrics`. Counters begin with the daemon's life. It is a Collector of prometheus_client."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._seen = _Seen()
         self._now = _Now({}, {}, None, 0)
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
-        ProcessCollector(registry=self._registry)
+        self._registry: CollectorRegistry | None = None
 
     async def begin(self) -> None:
         """Count from here on."""
@@ -62,8 +60,20 @@ class Metrics(Collector):
 
     async def __call__(self, _request: web.Request) -> web.Response:
         """Read what changed, and write everything out."""
+        from prometheus_client import generate_latest
+        from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+        self._registry = self._registry or self._registered()
         self._now = await self._app.database.read(self._read)
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    def _registered(self) -> CollectorRegistry:
+        from prometheus_client import CollectorRegistry, ProcessCollector
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        ProcessCollector(registry=registry)
+        return registry
 
     def _read(self, conn: Connection) -> _Now:
         seen = self._seen
@@ -137,6 +147,8 @@ _OPEN = ("queued", "running")
 
 
 def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
     metric = GaugeMetricFamily(name, text, labels=labels)
     for key, value in values.items():
         metric.add_metric(key, float(value))
@@ -144,6 +156,8 @@ def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, f
 
 
 def _counter(name: str, text: str, labels: tuple[str, ...], values: Mapping[Any, float]) -> Metric:
+    from prometheus_client.core import CounterMetricFamily
+
     metric = CounterMetricFamily(name, text, labels=labels)
     for key, value in values.items():
         metric.add_metric(key, float(value))
