@@ -113,12 +113,34 @@ class Walk:
         self._step = step = Step()
         deadline = time.perf_counter() + BUDGET
         while self.busy and time.perf_counter() < deadline:
-            visit = self._urgent() or self._next_of_pass()
+            visit = self._urgent()
+            if visit is None and self._bulk_visit is None and self._unchanged(deadline):
+                continue
+            visit = visit or self._next_of_pass()
             if visit is None:
                 self.passing, step.ended = False, True
             elif next(visit, _ENDED) is _ENDED:
                 self._visited(visit)
         return step
+
+    def _unchanged(self, deadline: float) -> bool:
+        """Pass over folders that are as they were. False: there are no more, or the next one is to be listed.
+
+        An idle pass is nothing but this, for every folder there is.
+        """
+        bulk = self._bulk
+        while bulk:
+            folder = bulk[0]
+            if not folder.gone:
+                if self.full or folder.stamp is None or self._stamp_now(folder) != folder.stamp:
+                    return False
+                bulk.extend(folder.children.values())
+            elif folder is self.root:
+                return False
+            bulk.popleft()
+            if self.urgent or time.perf_counter() >= deadline:
+                return True
+        return False
 
     def close(self) -> None:
         """Close what a visit under way holds open."""
@@ -138,16 +160,8 @@ class Walk:
 
     def _next_of_pass(self) -> Iterator[None] | None:
         if self._bulk_visit is None and self._bulk:
-            self._bulk_visit = self._visit(self._bulk.popleft())
+            self._bulk_visit = self._list(self._bulk.popleft(), self._bulk)
         return self._bulk_visit
-
-    def _visit(self, folder: Folder) -> Iterator[None]:
-        if folder.gone and folder is not self.root:
-            return
-        if not self.full and folder.stamp is not None and self._stamp_now(folder) == folder.stamp:
-            self._bulk.extend(list(folder.children.values()))
-            return
-        yield from self._list(folder, self._bulk)
 
     def _stamp_now(self, folder: Folder) -> tuple[int, int] | None:
         path = self.path + b"/" + folder.relative if folder.relative else self.path
@@ -156,7 +170,8 @@ class Walk:
             status = os.stat(path) if folder is self.root else os.lstat(path)  # noqa: PTH116 (bytes, quick)
         except OSError:
             return None
-        return (status.st_mtime_ns, status.st_ctime_ns) if folder.same(status) else None
+        same = status.st_ino == folder.inode and status.st_dev == folder.device
+        return (status.st_mtime_ns, status.st_ctime_ns) if same else None
 
     def _find(self, parent: Folder, name: bytes) -> Iterator[None]:
         """A name in `parent` that may be a new folder."""
