@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import cast
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
+
+_HAS_ALSO = text("also IS NOT NULL")  # Few events have a second topic; the others need no place in its index.
 
 # SQLite gives a rowid only to a column that is exactly INTEGER; PostgreSQL needs 64 bits.
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")
@@ -17,7 +19,7 @@ class EventRow(SQLModel, table=True):
     __tablename__ = "events"
     __table_args__ = (
         Index("events_by_topic", "topic", "seq"),
-        Index("events_by_also", "also", "seq"),
+        Index("events_by_also", "also", "seq", sqlite_where=_HAS_ALSO, postgresql_where=_HAS_ALSO),
         Index("events_by_run", "run", "seq"),
         Index("events_by_time", "time"),
         # Without it SQLite gives a pruned row's number again, and readers would pass over the new event.

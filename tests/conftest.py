@@ -61,6 +61,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def second_database_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> str:
+    """The URL of another empty database of the same kind."""
+    if database_url.startswith("sqlite"):
+        return f"sqlite:///{tmp_path / 'second.db'}"
+    return new_postgres_database(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
 async def database(database_url: str) -> AsyncIterator[LedgerDatabase]:
     """An open ledger with all its tables."""
     async with open_database(database_url) as opened:

@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
+from sqlmodel import SQLModel
 
+from notifiers import tables as notifying
+from sensord.ledger import tables as running
+
+_TABLES = (
+    *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
+    *(notifying.inbox, notifying.bus_cursors),
+    *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors),
+)
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
 
@@ -25,7 +36,10 @@ def upgrade(engine: Engine) -> None:
     found = _revision(engine)
     if found == known[-1]:
         return
-    if found is not None and found not in known:
+    if found is None:
+        _create(engine, known[-1])
+        return
+    if found not in known:
         raise SchemaError(
             f"the database was written by a newer sensord (revision {found}; this one knows up to {known[-1]}): "
             "upgrade sensord, or restore a copy of the database from before"
@@ -34,15 +48,37 @@ def upgrade(engine: Engine) -> None:
 
 
 def _revision(engine: Engine) -> str | None:
+    """The database's revision; None for one in which there is nothing of ours."""
     with engine.connect() as conn:
-        if not inspect(conn).has_table("alembic_version"):
-            return None
-        found = conn.scalar(text("SELECT version_num FROM alembic_version"))
-        return None if found is None else str(found)
+        there = set(inspect(conn).get_table_names())
+        if "alembic_version" in there:
+            return str(conn.scalar(text("SELECT version_num FROM alembic_version")))
+    if taken := sorted(there & {table.name for table in _TABLES}):
+        raise SchemaError(
+            f"the database has tables named {', '.join(taken)} that sensord did not make: give it a database of its own"
+        )
+    return None
+
+
+def _create(engine: Engine, revision: str) -> None:
+    """Make the newest schema at once: the same as every revision in turn would, and Alembic need not be loaded."""
+    with _transaction(engine) as conn:
+        SQLModel.metadata.create_all(conn, tables=_TABLES)
+        conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
+        conn.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
+
+
+@contextmanager
+def _transaction(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as conn:
+        if conn.dialect.name == "sqlite":
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+        yield conn
+        conn.commit()
 
 
 def _migrate(engine: Engine) -> None:
-    # Alembic is imported here alone: an up-to-date database does not pay for it.
+    # Alembic is imported here alone: a new or an up-to-date database does not pay for it.
     from alembic import command
     from alembic.config import Config
 
@@ -50,9 +86,6 @@ def _migrate(engine: Engine) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_VERSIONS.parent))
-    with engine.connect() as conn:
-        if conn.dialect.name == "sqlite":
-            conn.exec_driver_sql("BEGIN IMMEDIATE")
+    with _transaction(engine) as conn:
         config.attributes["connection"] = conn
         command.upgrade(config, "head")
-        conn.commit()

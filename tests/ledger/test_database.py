@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
+from sensord.ledger import schema
 from sensord.ledger.database import DatabaseInUse, LedgerDatabase, open_database
 from sensord.ledger.schema import SchemaError
 from sensord.ledger.tables import sensors
@@ -19,6 +24,11 @@ from tests.conftest import rows
 def add_sensors(conn: Connection, names: Sequence[str]) -> Sequence[str]:
     conn.execute(sensors.insert(), [{"name": name, "state": "active", "since": 0} for name in names])
     return [name.upper() for name in names]
+
+
+def drop_version(conn: Connection, items: Sequence[str]) -> Sequence[None]:
+    conn.execute(text("DROP TABLE alembic_version"))
+    return [None] * len(items)
 
 
 async def test_writers_that_come_together_share_a_transaction(database: LedgerDatabase) -> None:
@@ -81,10 +91,65 @@ async def test_what_was_handed_over_is_committed_on_the_way_out(database_url: st
         assert [row["name"] for row in rows(database, "SELECT name FROM sensors")] == ["late"]
 
 
-async def test_the_migrated_schema_is_the_models_schema(database: LedgerDatabase) -> None:
+def difference(database: LedgerDatabase) -> list[Any]:
     with database.engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": False})
-        assert compare_metadata(context, SQLModel.metadata) == []
+        found: list[Any] = compare_metadata(context, SQLModel.metadata)
+        return found
+
+
+def where(index: Any) -> str:
+    """What a partial index holds, and whether it is unique."""
+    return f"{index['unique']} " + " ".join(str(value) for value in index.get("dialect_options", {}).values())
+
+
+def described(database: LedgerDatabase) -> dict[str, Any]:
+    """Every table with its columns, indexes and keys, as the database itself tells them."""
+    found = inspect(database.engine)
+    return {
+        name: (
+            [(column["name"], str(column["type"]), column["nullable"]) for column in found.get_columns(name)],
+            sorted((index["name"] or "", *index["column_names"], where(index)) for index in found.get_indexes(name)),
+            found.get_pk_constraint(name)["constrained_columns"],
+        )
+        for name in sorted(found.get_table_names())
+    }
+
+
+def build_first_schema(url: str) -> None:
+    """The database as the first release made it, with a run in it."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg" if "postgres" in url else "sqlite"))
+    config = Config()
+    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    with engine.begin() as conn:
+        config.attributes["connection"] = conn
+        command.upgrade(config, "0001_first")
+        conn.execute(text("INSERT INTO sensors (name, state, since) VALUES ('kept', 'active', 0)"))
+    engine.dispose()
+
+
+async def test_a_new_database_has_the_models_schema(database: LedgerDatabase) -> None:
+    assert difference(database) == []
+
+
+async def test_an_older_database_is_brought_up_to_what_a_new_one_is(
+    database: LedgerDatabase, second_database_url: str
+) -> None:
+    build_first_schema(second_database_url)
+    async with open_database(second_database_url) as migrated:
+        assert difference(migrated) == []
+        assert described(migrated) == described(database)
+        assert [row["name"] for row in rows(migrated, "SELECT name FROM sensors")] == ["kept"]
+    async with open_database(second_database_url) as again:
+        assert described(again) == described(database)
+
+
+async def test_a_database_with_tables_of_those_names_is_refused(database_url: str) -> None:
+    async with open_database(database_url) as database:
+        await database.write(drop_version, "")
+    with pytest.raises(SchemaError, match=r"runs.*did not make: give it a database of its own"):
+        async with open_database(database_url):
+            pass
 
 
 async def test_a_newer_database_is_refused_with_what_to_do(database_url: str) -> None:
