@@ -149,8 +149,16 @@ class Journal:
     def sync(self) -> None:
         """Make everything written so far durable. A failure is final: what the file holds is then unknown."""
         if self._dirty:
-            os.fdatasync(self._file)
-            self._dirty = False
+            self.hand_over()
+            self.make_durable()
+
+    def hand_over(self) -> None:
+        """Another thread will call `make_durable`: what is written from here on is for the sync after that."""
+        self._dirty = False
+
+    def make_durable(self) -> None:
+        """Wait for the disk. Nothing else of the journal may be called that replaces the file meanwhile: `tidy`."""
+        os.fdatasync(self._file)
 
     def tidy(self) -> None:
         """Rewrite the file when most of it is forgotten. On a full disk it stays as it is."""

@@ -6,9 +6,10 @@ One runs for each state folder (flock on supervisor.lock); it listens on supervi
 LINGER seconds after no daemon is attached and nothing runs. Exit status: 0 it listens, 75 another one does.
 
 Lines of JSON go both ways. In: `hello` (version, env), `start`, `cancel`, `forget`, `replace`. Out: `hello` (version,
-pid, damaged, runs), `run` (what is known of one attempt), `refused`. The order of one turn is what keeps the promises:
-START and EXIT records of everything that happened are written, synced once, and only then is anyone told and are
-processes made. `hello` and `replace` never change, so that any two versions understand each other that far.
+pid, damaged, runs), `run` (what is known of one attempt), `refused`. The order is what keeps the promises: START is
+written and synced before the process is made, one batch at a time; while that is on its way to the disk, the batch
+before it is made into processes. `hello` and `replace` never change, so that any two versions understand each other
+that far.
 """
 
 # Paths are below an open folder, which pathlib cannot be given; and pathlib is slow to import.
@@ -25,6 +26,7 @@ import resource
 import select
 import sys
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
     from sensord.launchers.command_daemons import Daemon, Daemons
     from sensord.launchers.command_following import Following
     from sensord.launchers.command_journal import Journal, Record
+    from sensord.launchers.command_syncing import Syncing
 else:  # Behind the standard library, so that no neighbour's name can hide one of its modules.
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import command_process as system
     from command_daemons import Daemon, Daemons
     from command_following import Following
     from command_journal import Journal, Record
+    from command_syncing import Syncing
 
 VERSION = 1
 BUSY = 75
@@ -67,6 +71,9 @@ class Supervisor:
         self._journal = Journal(folder, self._boot)
         self._following = Following(folder, self._journal, self._poll, self._boot)
         self._daemons = Daemons(folder, self._poll)
+        self._syncing = Syncing(self._journal, self._poll)
+        self._batch: list[Start] = []  # What is to be started when the sync under way has ended …
+        self._ready: deque[Start] = deque()  # … and what is to be started now.
         self._asks: list[tuple[Daemon, dict[str, Any]]] = []
         self._cancels: list[str] = []
         self._successor: list[str] | None = None
@@ -76,17 +83,22 @@ class Supervisor:
 
     def serve(self) -> None:
         """Return when nobody is attached and nothing has run for a while."""
-        while self._daemons or self._following or time.monotonic() < self._idle_at + self._linger:
+        while self._daemons or self._following or self._pending or time.monotonic() < self._idle_at + self._linger:
             self._turn(self._poll.poll(self._patience()))
-            if time.monotonic() >= self._sync_at:
-                self._journal.sync()
-                self._sync_at = math.inf
         self._journal.sync()
 
+    @property
+    def _pending(self) -> bool:
+        """Whether something is on its way to being started."""
+        return self._syncing.busy or bool(self._ready)
+
     def _patience(self) -> float:
+        if self._ready:
+            return 0
         if self._daemons or self._following:
             self._idle_at = time.monotonic()
-            patience = min(self._following.patience(), max(self._sync_at - time.monotonic(), 0))
+            sync_at = math.inf if self._syncing.busy else self._sync_at  # Its end wakes us as well.
+            patience = min(self._following.patience(), max(sync_at - time.monotonic(), 0))
             return -1 if patience == math.inf else patience
         return max(self._idle_at + self._linger - time.monotonic(), 0)
 
@@ -97,23 +109,52 @@ class Supervisor:
                     self._take(daemon, message)
             elif fd in self._following:
                 self._following.ended(fd)
+            elif fd == self._syncing.fd:
+                self._syncing.take()
+                self._ready += self._batch
+                self._batch = []
         self._following.tick()
-        starts = self._prepare()
         self._tell_ended(self._following.settle())
-        if starts:
-            self._journal.sync()
-        for start in starts:
+        self._sync()
+        if self._ready:  # One at a time: what ends meanwhile is told, and its place taken, without waiting for all.
+            start = self._ready.popleft()
             self._start(start)
-        for start in starts:
             self._daemons.tell(_known(start.record))
-        cancels, self._cancels = self._cancels, []
-        for token in cancels:
-            self._following.cancel(token)
+        self._cancel()
         self._greet()
         self._daemons.send()
+        if self._pending:
+            return
         if self._successor is not None:  # The same process goes on with other code: its children stay its own.
             os.execv(self._successor[0], self._successor)  # noqa: S606
         self._journal.tidy()
+
+    def _cancel(self) -> None:
+        """End what is to be cancelled; what is still on its way to the disk, once it is started."""
+        waiting = {start.record.token for start in (*self._batch, *self._ready)}
+        waiting.update(ask["token"] for _, ask in self._asks)
+        cancels, self._cancels = self._cancels, []
+        for token in cancels:
+            if token in waiting:
+                self._cancels.append(token)
+            else:
+                self._following.cancel(token)
+
+    def _sync(self) -> None:
+        """Write the next batch of starts and have it synced; then it is ready to be made into processes.
+
+        One batch at a time: what a loss of power tears is then the last one, of which nothing has been acted upon.
+        """
+        if self._syncing.busy:
+            return
+        starts = self._prepare()
+        if starts and not self._following:
+            self._journal.sync()  # Nothing else to do meanwhile: another thread would only cost time.
+            self._ready += starts
+            self._sync_at = math.inf
+        elif starts or time.monotonic() >= self._sync_at:
+            self._batch, self._sync_at = starts, math.inf
+            self._syncing.begin()
 
     def _tell_ended(self, finished: list[Record]) -> None:
         """Told before it is synced: the record outlives us all the same, and after a power cut the boot tells.
