@@ -14,15 +14,15 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
-from notifiers.clock import Clock, from_us, to_us
-from rules.event import Event, rfc3339
+from notifiers.clock import Clock, from_us
 from rules.pacing import backoff
 from sensord.launchers import LaunchDelayed, Launcher, Outcome
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.outcomes import Step, commit_steps, request_cancel
-from sensord.ledger.requests import NewRun, dump
+from sensord.ledger.outcomes import commit_steps, request_cancel
+from sensord.ledger.requests import NewRun
 from sensord.queueing import RunQueue
-from sensord.run_events import Hooks, quality_event, run_event
+from sensord.run_events import Hooks
+from sensord.run_steps import Steps
 from sensord.work import Work, open_runs, work_of, work_of_row
 
 log = structlog.get_logger(__name__)
@@ -62,6 +62,7 @@ class Running:
         self._clock = clock
         self._published = published
         self._jitter = jitter
+        self._steps = Steps(clock, {name: job.hooks for name, job in jobs.items()})
         self._work: dict[str, Work] = {}
         self._later: list[tuple[datetime, str]] = []
         self._wake = anyio.Event()
@@ -140,16 +141,28 @@ class Running:
         self._group.start_soon(self._attempt, work, name=f"run {work.run.token}")
 
     async def _attempt(self, work: Work) -> None:
-        """Follow one attempt. Its slot is free when its process has ended: recording that holds up nobody."""
-        try:
-            outcome = await self._outcome(work)
-        except LaunchDelayed as delay:
-            log.warning("run.delayed", run=work.run.id, job=work.run.job, reason=str(delay))
-            work.maybe_started = True
-            outcome = None
-        finally:
-            self.queue.release(work.run.job)
+        """Follow one attempt to its end, then go on with the next run in its place: recording holds up nobody."""
+        following: Work | None = work
+        while following is not None:
+            work, following = following, None
+            outcome: Outcome | None = None
+            try:
+                outcome = await self._outcome(work)
+            except LaunchDelayed as delay:
+                log.warning("run.delayed", run=work.run.id, job=work.run.job, reason=str(delay))
+                work.maybe_started = True
+            finally:
+                self.queue.release(work.run.job)
+            if self._group is None:
+                await self._recorded(work, outcome)
+                return
+            self._group.start_soon(self._recorded, work, outcome, name=f"end {work.run.token}")
+            if run := self.queue.next():
+                following = self._work[run]
+                following.busy = True
             self._start_ready()
+
+    async def _recorded(self, work: Work, outcome: Outcome | None) -> None:
         if outcome is None:
             work.busy = False
             self._put_off(work, self._clock.now() + _DELAY)
@@ -197,8 +210,7 @@ class Running:
         if work.known_started:
             return
         work.known_started = True
-        event = self._event(work, "started", started_at=rfc3339(at))
-        step = Step(run=work.run.id, attempt=work.run.attempt, status="running", started_at=to_us(at), events=(event,))
+        step = self._steps.started(work, at)
         self._database.submit(commit_steps, [step], patient=True).add_done_callback(self._told)
 
     def _told(self, future: asyncio.Future[Sequence[bool]]) -> None:
@@ -214,7 +226,7 @@ class Running:
         if retry and job is not None and not work.cancelled and not refused:
             await self._retry(work, outcome, job)
             return
-        step = self._end_step(work, outcome)
+        step = self._steps.ended(work, outcome)
         with anyio.CancelScope(shield=True):
             await self._database.write(commit_steps, step, patient=True)
             self._published()
@@ -222,50 +234,10 @@ class Running:
                 await job.launcher.forget(work.run)
         del self._work[work.run.id]
 
-    def _end_step(self, work: Work, outcome: Outcome) -> Step:
-        started = outcome.started_at or work.started_at
-        data: dict[str, Any] = {"metadata": dict(outcome.metadata), "ended_at": rfc3339(outcome.ended_at)}
-        if started is not None:
-            data |= {"started_at": rfc3339(started), "duration_s": (outcome.ended_at - started).total_seconds()}
-        if outcome.error:
-            data["error"] = outcome.error
-        words = f"{work.run.job} {outcome.status}" + (f": {outcome.error}" if outcome.error else "")
-        event = self._event(work, outcome.status, words, **data)
-        return Step(
-            run=work.run.id,
-            attempt=work.run.attempt,
-            status=outcome.status,
-            started_at=None if started is None else to_us(started),
-            ended_at=to_us(outcome.ended_at),
-            error=outcome.error or None,
-            metadata=dump(outcome.metadata),
-            events=(*self._quality(work, outcome), event),
-        )
-
-    def _quality(self, work: Work, outcome: Outcome) -> list[Event]:
-        hooks = self._hooks(work.run.job)
-        return [quality_event(self._clock, work.about, result, hooks=hooks) for result in outcome.quality]
-
     async def _retry(self, work: Work, outcome: Outcome, job: Job) -> None:
         seconds = backoff(work.run.attempt, base=job.backoff, cap=job.max_backoff, jitter=self._jitter())
         due = self._clock.now() + timedelta(seconds=seconds)
-        event = self._event(
-            work,
-            "retrying",
-            f"{work.run.job}: attempt {work.run.attempt} of {job.attempts} failed: {outcome.error}",
-            error=outcome.error,
-            attempts=job.attempts,
-            next_attempt_at=rfc3339(due),
-        )
-        step = Step(
-            run=work.run.id,
-            attempt=work.run.attempt,
-            status="queued",
-            next_attempt_at=to_us(due),
-            error=outcome.error,
-            metadata=dump(outcome.metadata),
-            events=(*self._quality(work, outcome), event),
-        )
+        step = self._steps.retrying(work, outcome, due, job.attempts)
         with anyio.CancelScope(shield=True):
             await self._database.write(commit_steps, step)
             self._published()
@@ -300,11 +272,3 @@ class Running:
             else:
                 await self._settle(work, self._ended("cancelled", "cancelled before it started"))
         return True
-
-    def _event(self, work: Work, what: str, message: str = "", **data: Any) -> Event:
-        hooks = self._hooks(work.run.job)
-        return run_event(self._clock, work.about, what, hooks=hooks, attempt=work.run.attempt, message=message, **data)
-
-    def _hooks(self, job: str) -> Hooks:
-        known = self._jobs.get(job)
-        return known.hooks if known is not None else Hooks()

@@ -25,8 +25,9 @@ from notifiers.clock import Clock, from_us, to_us
 from notifiers.settings import Settings
 from rules.templates import TemplateError, compile_text
 from sensord.launchers import Outcome, Run, Started
-from sensord.launchers.command_link import Followed, Link, State
+from sensord.launchers.command_link import Link
 from sensord.launchers.command_outcome import outcome_of
+from sensord.launchers.command_talk import Followed, State
 
 ENVIRONMENT = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",

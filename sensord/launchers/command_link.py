@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import Any
 
 import anyio
 import structlog
-from anyio.abc import SocketStream, TaskStatus
+from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from notifiers.clock import Clock, to_us
 from sensord.launchers import LaunchDelayed
+from sensord.launchers.command_talk import Followed, State, as_line, greet
 
 VERSION = 1
 _SOCKET = "supervisor.sock"
@@ -26,33 +26,14 @@ _BUSY = 75
 _TRIES = 100
 _PAUSE = 0.05
 _RETRY = 1.0
+_FORGET = 0.1
 DAMAGED = "the supervisor's journal was damaged; whether this attempt was started is unknown"
 
 log = structlog.get_logger(__name__)
 
-State = dict[str, Any]
-
 
 class SupervisorUnavailableError(Exception):
     """No supervisor runs and none can be started; the text says why, for a person."""
-
-
-class Followed:
-    """One attempt that somebody waits for. `changed` is set whenever there is something new to look at."""
-
-    __slots__ = ("changed", "delayed", "request", "sent_at", "state")
-
-    def __init__(self, request: bytes | None, state: State | None = None) -> None:
-        self.request = request
-        self.sent_at: int | None = None
-        self.state = state
-        self.delayed = ""
-        self.changed = asyncio.Event()  # Not anyio's, of which each asks first which loop this is: two for each run.
-
-    def tell(self, state: State) -> None:
-        """Wake whoever waits."""
-        self.state = state
-        self.changed.set()
 
 
 class Link:
@@ -73,13 +54,17 @@ class Link:
         self._out: list[bytes] = []
         self._more = anyio.Event()
         self._stream: SocketStream | None = None
+        self._socket: socket.socket | None = None
+        self._sending = False  # `_write` has taken what was waiting, and it is not all sent.
+        self._forgotten: list[str] = []
+        self._letting_go = anyio.Event()
         self.known: dict[str, State] = {}
         self.damaged_at: int | None = None
         self.pid = 0
 
     def start(self, token: str, request: State) -> Followed:
         """Ask for this attempt's process, now or once there is a connection."""
-        followed = self._followed[token] = Followed(_line({"op": "start", "token": token, **request}))
+        followed = self._followed[token] = Followed(as_line({"op": "start", "token": token, **request}))
         if self._stream is not None:
             self._send_start(followed)
         return followed
@@ -116,12 +101,12 @@ class Link:
             self._send({"op": "cancel", "token": token})
 
     def forget(self, tokens: Iterable[str]) -> None:
-        """Let go of ended attempts."""
-        names = list(tokens)
-        for token in names:
+        """Let go of ended attempts. It is told with the next start, or a little later: it is no hurry."""
+        for token in tokens:
             self.known.pop(token, None)
             self._cancelled.discard(token)
-        self._send({"op": "forget", "tokens": names})
+            self._forgotten.append(token)
+        self._letting_go.set()
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Keep the connection until cancelled. Raises SupervisorUnavailableError before the first one only."""
@@ -141,6 +126,7 @@ class Link:
 
     async def flush(self) -> None:
         """Send what is waiting, such as the last `forget`, before the end."""
+        self._tell_forgotten()
         if self._stream is not None and self._out:
             data, self._out = b"".join(self._out), []
             await self._stream.send(data)
@@ -155,16 +141,17 @@ class Link:
         for _ in range(_TRIES):
             async with await self._connect() as stream:
                 greeting = {"op": "hello", "version": VERSION, "env": self._environment}
-                hello, rest = await _greet(stream, greeting)
+                hello, rest = await greet(stream, greeting)
                 if hello is None:
                     continue
                 if hello["version"] == VERSION:
                     self._catch_up(hello)
                     self._stream = stream
+                    self._socket = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - anyio's, not Django's
                     try:
                         yield stream, rest
                     finally:
-                        self._stream = None
+                        self._stream = self._socket = None
                     return
                 log.warning(
                     "supervisor_replaced",
@@ -174,7 +161,7 @@ class Link:
                     pid=hello["pid"],
                     runs=sum(1 for run in hello["runs"] if run["ended"] is None),
                 )
-                await stream.send(_line({"op": "replace", "argv": [*self._argv(), "--replace"]}))
+                await stream.send(as_line({"op": "replace", "argv": [*self._argv(), "--replace"]}))
             await self._clock.sleep(_PAUSE)
         raise SupervisorUnavailableError("the supervisor does not answer")
 
@@ -214,6 +201,8 @@ class Link:
         """Compare what we wait for with what the supervisor knows."""
         self.pid, self.damaged_at = hello["pid"], hello["damaged"]
         self.known = {run["token"]: run for run in hello["runs"]}
+        for token in self._forgotten:
+            self.known.pop(token, None)
         self._out.clear()
         for token, followed in self._followed.items():
             state = self.known.get(token)
@@ -249,17 +238,38 @@ class Link:
         if followed.sent_at is None:
             followed.sent_at = to_us(self._clock.now())
         if followed.request is not None:
-            self._out.append(followed.request)
-            self._more.set()
+            self._tell_forgotten()
+            self._put(followed.request)
+
+    def _tell_forgotten(self) -> None:
+        if self._forgotten and self._stream is not None:
+            tokens, self._forgotten = self._forgotten, []
+            self._letting_go = anyio.Event()
+            self._send({"op": "forget", "tokens": tokens})
+
+    async def _let_go(self) -> None:
+        while True:
+            await self._letting_go.wait()
+            await self._clock.sleep(_FORGET)
+            self._tell_forgotten()
 
     def _send(self, message: State) -> None:
-        self._out.append(_line(message))
-        self._more.set()
+        self._put(as_line(message))
+
+    def _put(self, line: bytes) -> None:
+        """Send at once what the socket takes at once, as it nearly always does; the rest is for `_write`."""
+        if self._socket is not None and not self._out and not self._sending:
+            with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):  # The reader notices the last two.
+                line = line[self._socket.send(line) :]
+        if line:
+            self._out.append(line)
+            self._more.set()
 
     async def _talk(self, stream: SocketStream, received: bytes) -> None:
         """Until the supervisor is gone."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write, stream)
+            tasks.start_soon(self._let_go)
             rest = self._hear(received)
             try:
                 while True:
@@ -272,10 +282,13 @@ class Link:
         while True:
             if self._out:
                 data, self._out = b"".join(self._out), []
+                self._sending = True
                 try:
                     await stream.send(data)
                 except anyio.BrokenResourceError:
                     return  # The reader notices as well, and everything unanswered is sent again.
+                finally:
+                    self._sending = False
             else:
                 self._more = anyio.Event()
                 await self._more.wait()
@@ -293,25 +306,3 @@ class Link:
                 followed.delayed = message["text"]
                 followed.changed.set()
         return rest
-
-
-# Not orjson: a file name that is not UTF-8 is text with lone surrogates, which only this one writes (as \udcXX).
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
-
-
-def _line(message: State) -> bytes:
-    return _ENCODER.encode(message).encode() + b"\n"
-
-
-async def _greet(stream: SocketStream, greeting: State) -> tuple[State | None, bytes]:
-    """The answer to a greeting; None when the other side went away instead."""
-    try:
-        await stream.send(_line(greeting))
-        data = b""
-        while b"\n" not in data:
-            data += await stream.receive(1 << 18)
-    except (anyio.EndOfStream, anyio.BrokenResourceError):
-        return None, b""
-    head, _, rest = data.partition(b"\n")
-    hello: State = json.loads(head)
-    return hello, rest

@@ -4,7 +4,7 @@ This file belongs to the supervisor process: only the standard library is import
 """
 
 # Paths are below an open folder, which pathlib cannot be given; and pathlib is slow to import.
-# ruff: noqa: PTH110, PTH112, PTH113, PTH123, PTH208
+# ruff: noqa: PTH110, PTH112, PTH113, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _PUNCH_HOLE, _KEEP_SIZE = 2, 1
 # linux/pidfd.h: struct pidfd_info is 64 bytes in its first version, with its mask first and exit_code last.
 _PIDFD_GET_INFO, _PIDFD_INFO_EXIT = 0xC040FF0B, 8
 PAGE = 4096
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class NotStartedError(Exception):
@@ -45,6 +46,24 @@ def prepare() -> None:
     nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(nothing, 0)
     os.close(nothing)
+
+
+def make_files(folder: int, path: str, config: str) -> int:
+    """Make an attempt's config file; return its open log. Their paths begin with `path`, runs/DAY/TOKEN in `folder`."""
+    try:
+        file = os.open(f"{path}.config.json", _MAKE | os.O_TRUNC, 0o600, dir_fd=folder)
+    except FileNotFoundError:  # The first of its day.
+        for parent in ("runs", os.path.dirname(path)):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(parent, 0o700, dir_fd=folder)
+        file = os.open(f"{path}.config.json", _MAKE | os.O_TRUNC, 0o600, dir_fd=folder)
+    try:
+        data = memoryview(config.encode())
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)
+    return os.open(f"{path}.log", _MAKE | os.O_APPEND, 0o600, dir_fd=folder)
 
 
 def spawn(argv: list[str], env: dict[str, str], cwd: str, log: int) -> tuple[int, list[int]]:

@@ -17,7 +17,6 @@ that far.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import math
@@ -47,7 +46,6 @@ VERSION = 1
 BUSY = 75
 _SYNC = 0.02
 LOCK, ERRORS = "supervisor.lock", "supervisor.log"
-_MAKE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Start:
@@ -201,7 +199,9 @@ class Supervisor:
                 fields = {name: ask[name] for name in ("token", "day", "grace", "limit")}
                 record = Record(fields | {"boot": self._boot, "batch": 0, "due": due})
                 try:
-                    starts[token] = Start(daemon, ask, record, self._files(record, ask["config"]))
+                    starts[token] = Start(
+                        daemon, ask, record, system.make_files(self._folder, record.path, ask["config"])
+                    )
                 except OSError as error:
                     _refuse(daemon, token, _reason(error))
         return self._begin(list(starts.values()))
@@ -218,24 +218,6 @@ class Supervisor:
                 _refuse(start.daemon, start.record.token, _reason(error))
             return []
         return starts
-
-    def _files(self, record: Record, config: str) -> int:
-        """Make the attempt's config file; return its open log."""
-        path = f"{record.path}.config.json"
-        try:
-            file = os.open(path, _MAKE | os.O_TRUNC, 0o600, dir_fd=self._folder)
-        except FileNotFoundError:  # The first of its day.
-            for folder in ("runs", f"runs/{record.day}"):
-                with contextlib.suppress(FileExistsError):
-                    os.mkdir(folder, 0o700, dir_fd=self._folder)
-            file = os.open(path, _MAKE | os.O_TRUNC, 0o600, dir_fd=self._folder)
-        try:
-            data = memoryview(config.encode())
-            while data:
-                data = data[os.write(file, data) :]
-        finally:
-            os.close(file)
-        return os.open(f"{record.path}.log", _MAKE | os.O_APPEND, 0o600, dir_fd=self._folder)
 
     def _start(self, start: Start) -> None:
         """Make the process, or write down why there is none."""
