@@ -198,9 +198,12 @@ def exit_code(pid: int, since: list[int], pidfd: int) -> int | None:
     there; from Linux 6.15 on its pidfd tells once it is reaped. None: nobody can tell, or not yet.
     """
     try:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, os.WNOHANG)[1])
+        reaped, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         pass
+    else:
+        # 0: it has ended, but a debugger is told first. Its status, 0 as well, means nothing.
+        return os.waitstatus_to_exitcode(status) if reaped else None
     fields = _stat(pid)
     same = fields is not None and since[0] <= int(fields[19]) <= since[1]
     if fields is not None and same and fields[0] == "Z" and int(fields[49]) != 0:
