@@ -6,25 +6,28 @@ import json
 import os
 import signal
 import socket
-import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
 import structlog
-from sqlalchemy import Connection, text
 
 from sensord import interpreter
 from sensord.app import App, open_app
 from sensord.config import Config
 from sensord.launchers.command_link import SupervisorUnavailableError
-from sensord.ledger.database import DatabaseInUse
+from sensord.launchers.command_process import start_tick
+from sensord.ledger.database import DatabaseInUse, DatabaseUnusable
+from sensord.ledger.looking import promises
 from sensord.ledger.schema import SchemaError
 from sensord.secrets import redact, setup_logging
 from sensord.web.api import serve
 
 log = structlog.get_logger("sensord")
+
+_END_SECONDS = 20.0  # More than the drain of messages and the server's last answers take together.
 
 
 def run_daemon(config: Config) -> int:
@@ -34,7 +37,7 @@ def run_daemon(config: Config) -> int:
     code = 0
     try:
         anyio.run(_live, config)
-    except* (DatabaseInUse, SchemaError, SupervisorUnavailableError, OSError) as group:
+    except* (DatabaseInUse, DatabaseUnusable, SchemaError, SupervisorUnavailableError, OSError) as group:
         for error in _leaves(group):
             log.error("daemon.cannot_run", reason=redact(str(error)))  # noqa: TRY400 - a sentence, not a traceback
         code = 1
@@ -76,34 +79,30 @@ async def _heed(scope: anyio.CancelScope) -> None:
         async for number in signals:
             log.info("daemon.ending", signal=signal.Signals(number).name)
             break
+    # Whatever hangs (a channel, a disk, a server), the end comes; what is committed is found again at the next start.
+    forced = threading.Timer(_END_SECONDS, _end_by_force)
+    forced.daemon = True
+    forced.start()
     # Leaving the receiver gave the signals their own meaning back, so that a second one kills.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     scope.cancel()
+
+
+def _end_by_force() -> None:
+    log.error("daemon.ended_by_force", after_seconds=_END_SECONDS, reason="something did not end; nothing is lost")
+    os._exit(1)
 
 
 @contextmanager
 def _noted(state: Path, url: str) -> Iterator[None]:
     """Tell commands where the daemon is, in `daemon.json` of the state folder."""
     note, spare = state / "daemon.json", state / "daemon.json.new"
-    spare.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")
+    spare.write_text(json.dumps({"pid": os.getpid(), "start": start_tick(os.getpid()), "url": url}), encoding="utf-8")
     spare.replace(note)
     try:
         yield
     finally:
         note.unlink(missing_ok=True)
-
-
-def promises(conn: Connection) -> dict[str, str]:
-    """What the database is, and how durable what it acknowledges."""
-    if conn.dialect.name == "sqlite":
-        sync = {0: "OFF", 1: "NORMAL", 2: "FULL", 3: "EXTRA"}[int(conn.scalar(text("PRAGMA synchronous")) or 0)]
-        mode = conn.scalar(text("PRAGMA journal_mode"))
-        return {"database": f"SQLite {sqlite3.sqlite_version}", "durable": f"journal {mode}, synchronous {sync}"}
-    version = conn.scalar(text("SHOW server_version"))
-    return {
-        "database": f"PostgreSQL {version}",
-        "durable": f"synchronous_commit {conn.scalar(text('SHOW synchronous_commit'))}",
-    }
 
 
 def _counts(app: App) -> dict[str, int]:

@@ -13,7 +13,10 @@ from urllib.request import urlopen
 from sensord.cli.client import ApiError, NoWayError, daemon_url, open_client
 from sensord.config import Config
 from sensord.launchers.command import CommandConfig
+from sensord.ledger.looking import look_at
 from sensord.sources.directory import DirectoryConfig
+from sensord.sources.directory_mounts import shared_here
+from sensord.sources.directory_ready import can_lease
 
 _LEAST_MB = 200
 
@@ -35,13 +38,30 @@ def examine(config: Config) -> list[Finding]:
 def _places(config: Config) -> Iterator[Finding]:
     free = shutil.disk_usage(_there(config.state)).free // 2**20
     yield Finding("disk", free >= _LEAST_MB, f"{free} MB free for {config.state}")
-    yield Finding("database", True, config.database_label)
+    yield Finding("database", *look_at(config.database))
     for name, sensor in config.sensors.items():
         if isinstance(sensor.source, DirectoryConfig):
             path = sensor.source.path
             readable = path.is_dir() and os.access(path, os.R_OK | os.X_OK)
             wrong = "is missing: make it" if not path.exists() else "cannot be read: check its owner and mode"
-            yield Finding(f"sensor {name}", readable, f"{path} {'can be read' if readable else wrong}")
+            how = "" if not readable else f" and is {_how_sensed(path, recursive=sensor.source.recursive)}"
+            yield Finding(f"sensor {name}", readable, f"{path} {'can be read' if readable else wrong}{how}")
+
+
+def _how_sensed(path: Path, *, recursive: bool) -> str:
+    """How changes are heard of there, and how a file is known to be whole."""
+    shared = shared_here(os.fsencode(path), below=recursive)
+    if shared is not None:
+        return f"polled: it lies on {shared}, whose changes the kernel does not tell; files count as whole by `settle`"
+    try:
+        nameless = os.open(path, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return "watched; whether its file system tells that a file is still open cannot be tried here"
+    try:
+        leased = can_lease(nameless)
+    finally:
+        os.close(nameless)
+    return f"watched; files are taken when {'their writer closes them' if leased else 'nothing changed for `settle`'}"
 
 
 def _there(path: Path) -> Path:
@@ -73,7 +93,7 @@ def _jobs(config: Config) -> Iterator[Finding]:
 
 
 def _daemon(config: Config) -> Iterator[Finding]:
-    url = daemon_url(config.state)
+    url = daemon_url(config)
     if url is None:
         yield Finding("daemon", False, "none runs: start `sensord run`")
         return

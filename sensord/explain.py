@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, or_, select
+from anyio import to_thread
+from sqlalchemy import Connection, func, or_, select
 
 from notifiers.bus.embedded import from_row
 from notifiers.clock import from_us
-from notifiers.tables import deliveries, events, subscriptions
+from notifiers.fanout import CURSOR
+from notifiers.tables import bus_cursors, deliveries, events, subscriptions
 from rules.event import Event, rfc3339
 from rules.routing import Subscription, compile_where
 from rules.routing import explain as explain_routing
 from sensord.app import App
 from sensord.ledger.tables import TERMINAL, run_keys, runs, ticks
+from sensord.sources.directory_names import printable, unprintable
 
 _MANY = 50
 
@@ -30,6 +33,7 @@ class _Story:
     kind: str | None = None
     lines: list[tuple[int, int, int | None, str, dict[str, str]]] = field(default_factory=list)
     verdict: str = ""
+    more: bool = False
 
     def tell(self, at: int | None, text: str, *, behind: bool = False, **ref: str) -> None:
         """Add a line; one without a time, and one that belongs `behind` the line before it, stays there."""
@@ -42,22 +46,26 @@ class _Story:
             {"at": rfc3339(from_us(at)) if at else None, "text": text, "ref": ref}
             for _, _, at, text, ref in sorted(self.lines, key=lambda line: line[:2])
         ]
+        if self.more:
+            story.insert(0, {"at": None, "text": f"(only the newest {_MANY} of each kind are told)", "ref": {}})
         return {"what": self.what, "kind": self.kind, "story": story, "verdict": self.verdict}
 
 
-async def explain(app: App, what: str) -> dict[str, Any]:
+async def explain(app: App, what: str, path: str | None = None) -> dict[str, Any]:
     """Tell the story of a file (a path or its printable form), a run_key, or the id of a run, event or delivery.
 
+    `path` is what `what` is as a path, where it may be one: only whoever typed it knows from which folder.
     `kind` is what it was found to be, or None; `story` has the lines in order, each with its time; `verdict` is
     one sentence.
     """
-    story = await app.database.read(lambda conn: _recorded(conn, what))
+    story = await app.database.read(lambda conn: _recorded(conn, what, path))
     if story.kind is None:
-        _never_sensed(app, what, story)
+        # Sources look at the file system, which may hang.
+        await to_thread.run_sync(_never_sensed, app, path or what, story, abandon_on_cancel=True)
     return story.as_json()
 
 
-def _recorded(conn: Connection, what: str) -> _Story:
+def _recorded(conn: Connection, what: str, path: str | None) -> _Story:
     story = _Story(what)
     if event := conn.execute(select(events).where(events.c.id == what)).mappings().first():
         story.kind = "event"
@@ -71,26 +79,20 @@ def _recorded(conn: Connection, what: str) -> _Story:
         _delivery(dict(delivery), story)
         story.verdict = f"the delivery to {delivery['destination']} is {delivery['status']}"
     else:
-        _file_key_or_run(conn, what, story)
+        _file_key_or_run(conn, what, path, story)
     return story
 
 
-def _file_key_or_run(conn: Connection, what: str, story: _Story) -> None:
-    subjects = {what, os.path.abspath(what)}  # noqa: PTH100 - a text that may be a path, not one of our files
+def _file_key_or_run(conn: Connection, what: str, path: str | None, story: _Story) -> None:
+    subjects = _subjects(what, path)
     if found := _rows(conn, select(runs).where(runs.c.id == what)):
         story.kind, run = "run", found[0]
-        decided = (
-            conn.execute(select(ticks).where(ticks.c.run == what).limit(_MANY))
-            if run["subject"] is None
-            else (
-                conn.execute(select(ticks).where(ticks.c.subject == run["subject"]).order_by(ticks.c.seq).limit(_MANY))
-            )
-        )
-        sensed = [dict(row) for row in decided.mappings() if row["run"] in {what, None}]
+        mine = (ticks.c.subject == run["subject"]) & or_(ticks.c.run == what, ticks.c.run.is_(None))
+        sensed = _rows(conn, select(ticks).where(mine).order_by(ticks.c.seq.desc()), story)
     else:
-        sensed = _rows(conn, select(ticks).where(ticks.c.subject.in_(subjects)).order_by(ticks.c.seq.desc()))
+        sensed = _rows(conn, select(ticks).where(ticks.c.subject.in_(subjects)).order_by(ticks.c.seq.desc()), story)
         wanted = or_(runs.c.subject.in_(subjects), runs.c.run_key == what)
-        found = _rows(conn, select(runs).where(wanted).order_by(runs.c.id.desc()))
+        found = _rows(conn, select(runs).where(wanted).order_by(runs.c.id.desc()), story)
         holders = conn.execute(select(run_keys).where(run_keys.c.run.in_([row["id"] for row in found]))).mappings()
         story.kind = "file" if any(row["subject"] in subjects for row in (*sensed, *found)) else None
         if story.kind is None and found:
@@ -107,8 +109,18 @@ def _file_key_or_run(conn: Connection, what: str, story: _Story) -> None:
         story.verdict = _verdict(conn, sensed, found)
 
 
-def _rows(conn: Connection, query: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in conn.execute(query.limit(_MANY)).mappings()]
+def _subjects(what: str, path: str | None) -> set[str]:
+    """The texts under which a thing may be known: as it is typed, as a path, and as either is written printably."""
+    names = {what, os.path.normpath(path or what)}
+    return names | {printable(os.fsencode(name)) for name in names}
+
+
+def _rows(conn: Connection, query: Any, story: _Story | None = None) -> list[dict[str, Any]]:
+    """The first of what is found; the story says where that is not all."""
+    found = [dict(row) for row in conn.execute(query.limit(_MANY + 1)).mappings()]
+    if len(found) > _MANY and story is not None:
+        story.more = True
+    return found[:_MANY]
 
 
 def _tick(tick: Mapping[str, Any], story: _Story) -> None:
@@ -139,7 +151,9 @@ def _event(conn: Connection, row: Mapping[str, Any], story: _Story) -> None:
     for delivery in found:
         _delivery(delivery, story)
     if not found:
-        story.tell(None, f"  told nobody: {_why_nobody(conn, event)}", event=event.id)
+        waits = row["seq"] > _routed_to(conn)
+        why = "not told yet: it waits for its turn" if waits else f"told nobody: {_why_nobody(conn, event)}"
+        story.tell(None, f"  {why}", event=event.id)
 
 
 def _delivery(row: Mapping[str, Any], story: _Story) -> None:
@@ -147,8 +161,13 @@ def _delivery(row: Mapping[str, Any], story: _Story) -> None:
     why = f": {row['error']}" if row["error"] else ""
     receipts = orjson.loads(row["receipts"])
     receipt = f" (receipt {', '.join(str(one['id']) for one in receipts)})" if receipts else ""
-    text = f"  to {row['destination']} {row['status']}{tries}{why}{receipt}"
+    text = f"  {row['destination']} {row['status']}{tries}{why}{receipt}"
     story.tell(row["ended_at"] or row["created_at"], text, behind=True, delivery=row["id"])
+
+
+def _routed_to(conn: Connection) -> int:
+    """The event up to which all have their deliveries."""
+    return conn.scalar(select(bus_cursors.c.seq).where(bus_cursors.c.name == CURSOR)) or 0
 
 
 def _why_nobody(conn: Connection, event: Event) -> str:
@@ -170,6 +189,11 @@ def _verdict(conn: Connection, sensed: Sequence[Mapping[str, Any]], found: Seque
         last = sensed[0]
         return f"it was sensed and asked for no run: {last['reason'] or last['outcome']}"
     run = found[0]
+    newest = sensed[0] if sensed else None
+    if newest is not None and newest["run"] is None and newest["at"] > run["requested_at"]:
+        # A newer version of the same thing came to nothing: that is what somebody asks about.
+        reason = newest["reason"] or newest["outcome"]
+        return f"its newest version asked for no run: {reason}; before that, run {run['id']}"
     ids = list(conn.scalars(select(events.c.id).where(events.c.run == run["id"])))
     error = f" ({run['error']})" if run["error"] else ""
     return f"run {run['id']} {_is(run['status'])}{error}; {_told(conn, ids)}"
@@ -186,7 +210,8 @@ def _told(conn: Connection, ids: Sequence[str]) -> str:
         return "no event of it is kept any more"
     rows = conn.execute(select(deliveries.c.destination, deliveries.c.status).where(deliveries.c.event.in_(ids))).all()
     if not rows:
-        return "nobody was told"
+        last = conn.scalar(select(func.max(events.c.seq)).where(events.c.id.in_(ids))) or 0
+        return "nobody is told yet" if last > _routed_to(conn) else "nobody was told"
     by: dict[str, set[str]] = {}
     for destination, status in rows:
         by.setdefault(status, set()).add(destination)
@@ -196,7 +221,7 @@ def _told(conn: Connection, ids: Sequence[str]) -> str:
 def _never_sensed(app: App, what: str, story: _Story) -> None:
     """No record has it: ask each source why."""
     story.verdict = "nothing is known of it"
-    path = os.path.abspath(what)  # noqa: PTH100
+    path = os.path.normpath(what)
     for name, source in app.sources.items():
         if (reason := source.why(path)) is not None:
             story.tell(None, f"sensor {name} would not take it: {reason}", sensor=name)
@@ -204,5 +229,13 @@ def _never_sensed(app: App, what: str, story: _Story) -> None:
             story.tell(None, f"sensor {name} would take it, and has not yet", sensor=name)
     if not app.sources:
         story.tell(None, "there is no sensor")
-    if os.path.lexists(path):
+    if _exists(path):
         story.kind, story.verdict = "file", "it was never sensed"
+
+
+def _exists(path: str) -> bool:
+    """Whether there is a file of that path, given as it is or printably."""
+    try:
+        return os.path.lexists(path) or os.path.lexists(unprintable(path))
+    except ValueError:
+        return False

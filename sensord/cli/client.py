@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import socket
 import tempfile
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from sensord.config import Config
+from sensord.launchers.command_process import start_tick
 
 _SECONDS = 60.0
 
@@ -68,7 +68,7 @@ class Client:
             yield piece
 
     def _send(self, method: str, path: str, body: Any, query: Sequence[tuple[str, str]]) -> http.client.HTTPResponse:
-        target = quote(path, safe="/:") + (f"?{urlencode(query)}" if query else "")
+        target = quote(path, safe="/:") + (f"?{urlencode(query, errors='surrogateescape')}" if query else "")
         headers = dict(self._headers)
         data = None
         if method != "GET":
@@ -92,23 +92,27 @@ def _sentence(text: str) -> str:
         return text.strip() or "the API answered without a reason"
 
 
-def daemon_url(state: Path) -> str | None:
-    """The URL of the daemon that owns this state folder, if one lives: `run` notes it there."""
+def daemon_url(config: Config) -> str | None:
+    """The URL of the daemon that owns the state folder, if one lives: `run` notes it there.
+
+    Where another user's folder cannot be read, it is the URL that the configuration gives.
+    """
     try:
-        note = json.loads((state / "daemon.json").read_text(encoding="utf-8"))
-        os.kill(int(note["pid"]), 0)
+        note = json.loads((config.state / "daemon.json").read_text(encoding="utf-8"))
+        lives = start_tick(int(note["pid"])) == note["start"]
+        return str(note["url"]) if lives else None
     except PermissionError:
-        pass
-    except (OSError, ValueError, KeyError):
+        host = config.http.host if config.http.host not in {"0.0.0.0", "::"} else "127.0.0.1"  # noqa: S104
+        return f"http://{f'[{host}]' if ':' in host else host}:{config.http.port}" if config.http.port else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return str(note["url"])
 
 
 @contextmanager
 def open_client(config: Config) -> Iterator[Client]:
     """The API of the running daemon, or of our own where none runs. NoWayError where there is neither."""
     token = config.http.token.get_secret_value() if config.http.token is not None else None
-    url = daemon_url(config.state)
+    url = daemon_url(config)
     if url is not None:
         parts = urlsplit(url)
         connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=_SECONDS)
@@ -131,7 +135,7 @@ def _own(config: Config) -> Iterator[Path]:
     import anyio
 
     from sensord.app import open_app
-    from sensord.ledger.database import DatabaseInUse
+    from sensord.ledger.database import DatabaseInUse, DatabaseUnusable
     from sensord.ledger.schema import SchemaError
     from sensord.web.api import serve_unix
 
@@ -160,7 +164,7 @@ def _own(config: Config) -> Iterator[Path]:
         started.wait()
         try:
             if trouble:
-                if isinstance(trouble[0], DatabaseInUse | SchemaError | OSError):
+                if isinstance(trouble[0], DatabaseInUse | DatabaseUnusable | SchemaError | OSError):
                     raise NoWayError(str(trouble[0])) from None
                 raise trouble[0]
             yield Path(name) / "api.sock"

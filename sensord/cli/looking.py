@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from sensord.cli.options import WRONG, Filters, Json, Limit, client, pairs
+from sensord.cli import runs, telling
+from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
 
 # What each list shows, and the columns of its table.
 LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -71,11 +74,24 @@ def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
             else:
                 facts(item)
 
-    if name == "keys":
-        group.command("forget")(forget)
-    if name == "destinations":
-        group.command("resume")(resume)
+    for verb, command in VERBS.get(name, {}).items():
+        group.command(verb)(command)
     return group
+
+
+def show_key(context: typer.Context, run_key: str, json: Json = False) -> None:
+    """Show who holds a run_key, for each sensor and job that has it."""
+    from sensord.cli.show import as_json, facts
+
+    with client(context) as api:
+        found = api.call("GET", "/api/keys", query=[("run_key", run_key)])["items"]
+    if not found:
+        raise fail(f"nobody holds the run_key {run_key!r}: the next request for it is a run", WRONG)
+    if json:
+        as_json(found)
+        return
+    for item in found:
+        facts(item)
 
 
 def forget(
@@ -108,6 +124,16 @@ def resume(context: typer.Context, destination: str, json: Json = False) -> None
         typer.echo(f"{destination} is active again")
 
 
+def _as_asked(what: str) -> list[tuple[str, str]]:
+    """The word, and what it is as a path seen from here, which the daemon cannot know."""
+    from sensord.sources.directory_names import printable
+
+    path = os.path.abspath(what)  # noqa: PTH100 - a text that may be no path
+    words = [("what", what), *([("path", path)] if os.path.lexists(path) or "/" in what else [])]
+    # A name that is not UTF-8 cannot be sent as it is.
+    return [(name, printable(os.fsencode(text)) if not text.isprintable() else text) for name, text in words]
+
+
 def explain(
     context: typer.Context,
     what: Annotated[str, typer.Argument(help="A file, a run_key, or the id of a run, an event or a delivery.")],
@@ -117,7 +143,7 @@ def explain(
     from sensord.cli.show import as_json, plain
 
     with client(context) as api:
-        told = api.call("GET", "/api/explain", query=[("what", what)])
+        told = api.call("GET", "/api/explain", query=_as_asked(what))
     if json:
         as_json(told)
         return
@@ -126,3 +152,16 @@ def explain(
     typer.echo(f"\n{plain(told['verdict'])}")
     if told["kind"] is None:
         raise typer.Exit(WRONG)
+
+
+# What can be done with one of a list, beside `list` and `show`.
+VERBS: dict[str, dict[str, Callable[..., None]]] = {
+    "sensors": {"tick": runs.tick},
+    "jobs": {"launch": runs.launch},
+    "runs": {"cancel": runs.cancel, "retry": runs.retry, "logs": runs.logs},
+    "events": {"publish": telling.publish, "replay": telling.replay},
+    "subscriptions": {"add": telling.subscribe, "remove": telling.unsubscribe},
+    "deliveries": {"replay": telling.replay},
+    "keys": {"show": show_key, "forget": forget},
+    "destinations": {"resume": resume},
+}

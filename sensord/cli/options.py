@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,29 @@ Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="How 
 Filters = Annotated[list[str] | None, typer.Argument(metavar="[FIELD=VALUE]…", help="Only those with this value.")]
 
 FAILED, WRONG = 1, 2
+
+
+def _names(context: typer.Context, section: str, incomplete: str) -> list[str]:
+    """Names of the configuration, for the shell to complete; none where it is wrong, as that is said elsewhere."""
+    from sensord.config import ConfigError, load
+
+    try:
+        config = load(context.find_root().params.get("config"))
+    except ConfigError:
+        return []
+    return [name for name in getattr(config, section) if name.startswith(incomplete)]
+
+
+def _jobs(context: typer.Context, incomplete: str) -> list[str]:
+    return _names(context, "jobs", incomplete)
+
+
+def _sensors(context: typer.Context, incomplete: str) -> list[str]:
+    return _names(context, "sensors", incomplete)
+
+
+JobName = Annotated[str, typer.Argument(metavar="JOB", autocompletion=_jobs)]
+SensorName = Annotated[str, typer.Argument(metavar="SENSOR", autocompletion=_sensors)]
 
 
 def fail(text: str, code: int = FAILED) -> typer.Exit:
@@ -49,12 +73,27 @@ def client(context: typer.Context) -> Iterator[Client]:
         with open_client(configuration(context)) as opened:
             yield opened
     except ApiError as error:
-        raise fail(str(error), WRONG if error.status in {400, 404, 422} else FAILED) from None
+        raise fail(str(error), WRONG if error.status in {400, 401, 403, 404, 422} else FAILED) from None
     except NoWayError as error:
         raise fail(str(error)) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise typer.Exit(0) from None
+
+
+_CONDITION = re.compile(r"([^<>=!]+)(>=|<=|!=|>|<|=)(.*)", re.DOTALL)
+
+
+def conditions(words: list[str] | None) -> dict[str, str]:
+    """`a=b` and `a>=b` → {a: b} and {a: ">=b"}, as `where` of a subscription has them. Ends with code 2 otherwise."""
+    found = {}
+    for word in words or []:
+        parts = _CONDITION.fullmatch(word)
+        if parts is None:
+            raise fail(f"{word!r} is no condition: write FIELD=VALUE or, e.g., 'severity>=warning'", WRONG)
+        name, sign, value = parts.groups()
+        found[name.strip()] = value.strip() if sign == "=" else f"{sign}{value.strip()}"
+    return found
 
 
 def pairs(words: list[str] | None, what: str = "FIELD=VALUE") -> list[tuple[str, str]]:

@@ -28,13 +28,13 @@ def demo(
 
     from sensord.config import ConfigError
     from sensord.demo import run_demo
-    from sensord.ledger.database import DatabaseInUse
+    from sensord.ledger.database import DatabaseInUse, DatabaseUnusable
 
     try:
         anyio.run(lambda: run_demo(folder.absolute(), once=once, console=Console(), environ=os.environ))
     except KeyboardInterrupt:
         typer.echo(f"The demo's folder stays: {folder}")
-    except (ConfigError, DatabaseInUse, OSError) as error:
+    except (ConfigError, DatabaseInUse, DatabaseUnusable, OSError) as error:
         raise fail(str(error)) from None
 
 
@@ -51,8 +51,11 @@ def init(folder: Annotated[Path, typer.Argument(help="The project's folder.")] =
     typer.echo("next: sensord check, then sensord run")
 
 
-def check(context: typer.Context) -> None:
+def check(context: typer.Context, json: Json = False) -> None:
     """Check the configuration; every problem with its file, line and column."""
+    if json:
+        _check_as_json(context)
+        return
     config = configuration(context)
     counts = {
         "job": len(config.jobs),
@@ -61,6 +64,21 @@ def check(context: typer.Context) -> None:
     }
     words = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
     typer.echo(f"the configuration is right: {words}")
+
+
+def _check_as_json(context: typer.Context) -> None:
+    from dataclasses import asdict
+
+    from sensord.cli.show import as_json
+    from sensord.config import ConfigError, load
+
+    try:
+        config = load(context.obj)
+    except ConfigError as error:
+        as_json({"right": False, "problems": [asdict(problem) for problem in error.problems]})
+        raise typer.Exit(WRONG) from None
+    names = {"jobs": list(config.jobs), "sensors": list(config.sensors)}
+    as_json({"right": True, "problems": [], **names, "subscriptions": len(config.subscriptions)})
 
 
 def schema() -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sensord.cli.options import FAILED, WRONG, Json, client, configuration, fail, pairs
+from sensord.cli.options import FAILED, WRONG, JobName, Json, SensorName, client, configuration, fail, pairs
 
 ENDED = {"succeeded", "failed", "cancelled", "lost"}
 
@@ -22,8 +22,9 @@ def _typed(schema: Any, name: str, text: str) -> Any:
     """A parameter's text as what `config_schema` wants of it; without a word there, text."""
     import json
 
-    wanted = (schema or {}).get("properties", {}).get(name, {}).get("type") if isinstance(schema, dict) else None
-    kinds = set(wanted if isinstance(wanted, list) else [wanted])
+    if not isinstance(schema, dict):
+        return text
+    kinds = _kinds(schema, _of(schema, "properties").get(name), 0)
     if not kinds & {"integer", "number", "boolean", "object", "array", "null"}:
         return text
     try:
@@ -32,9 +33,33 @@ def _typed(schema: Any, name: str, text: str) -> Any:
         return text
 
 
+def _of(schema: Any, key: str) -> dict[str, Any]:
+    found = schema.get(key) if isinstance(schema, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def _kinds(root: dict[str, Any], schema: Any, depth: int) -> set[str]:
+    """The types that a schema names, itself, by `$ref` into its own document or as one of several."""
+    if not isinstance(schema, dict) or depth > 10:  # noqa: PLR2004 - a $ref may lead in circles
+        return set()
+    kinds = set(
+        schema["type"] if isinstance(schema.get("type"), list) else [schema["type"]] if "type" in schema else []
+    )
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        found: Any = root
+        for step in reference[2:].split("/"):
+            found = _of(found, step.replace("~1", "/").replace("~0", "~"))
+        kinds |= _kinds(root, found, depth + 1)
+    for word in ("anyOf", "oneOf", "allOf"):
+        for one in schema.get(word) or ():
+            kinds |= _kinds(root, one, depth + 1)
+    return kinds
+
+
 def launch(
     context: typer.Context,
-    job: str,
+    job: JobName,
     parameters: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="One value of run_config.")
     ] = None,
@@ -106,7 +131,7 @@ def _verb(context: typer.Context, run: str, verb: str, words: str, json: bool) -
 
 def tick(
     context: typer.Context,
-    sensor: str,
+    sensor: SensorName,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be asked for.")] = False,
     json: Json = False,
 ) -> None:

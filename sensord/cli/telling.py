@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import time
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sensord.cli.options import WRONG, Json, Limit, client, fail, pairs
+from sensord.cli.options import WRONG, Json, Limit, client, conditions, fail
+
+if TYPE_CHECKING:
+    from sensord.cli.client import Client
+
+_LOOK_SECONDS = 0.5
 
 
 def register(app: typer.Typer) -> None:
@@ -46,13 +52,15 @@ def subscribe(
     context: typer.Context,
     topic: Annotated[str, typer.Argument(help="A topic; `*` is one token, `>` the rest.")],
     destination: Annotated[str, typer.Argument(help="telegram:ID, slack:CHANNEL, webhook:NAME, console: or inbox:")],
-    where: Annotated[list[str] | None, typer.Option(metavar="FIELD=VALUE", help="e.g. severity='>=warning'")] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="CONDITION", help="e.g. 'severity>=warning' or job=load")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Tell a destination of the events of a topic."""
     from sensord.cli.show import as_json
 
-    body = {"topic": topic, "to": destination, "where": dict(pairs(where))}
+    body = {"topic": topic, "to": destination, "where": conditions(where)}
     with client(context) as api:
         answer = api.call("POST", "/api/subscriptions", body)
     if json:
@@ -76,38 +84,74 @@ def unsubscribe(context: typer.Context, subscription: str, json: Json = False) -
 def inbox(
     context: typer.Context,
     limit: Limit = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new ones as they come.")] = False,
     json: Json = False,
 ) -> None:
     """Print the messages of the `inbox:` destination, the newest last."""
-    from sensord.cli.show import as_json, plain
+    from sensord.cli.show import as_json
 
     with client(context) as api:
         page = api.call("GET", "/api/inbox", query=[("limit", str(limit))])
-    if json:
-        as_json(page)
-        return
-    if not page["items"]:
-        typer.echo("no messages")
-    for item in reversed(page["items"]):
+        if follow and not api.daemon:
+            raise fail("no daemon runs, so nothing comes; leave out -f", WRONG)
+        if follow and json:
+            raise fail("--json prints one page; leave out -f, or --json", WRONG)
+        if json:
+            as_json(page)
+            return
+        if not page["items"] and not follow:
+            typer.echo("no messages")
+        _print_messages(page["items"])
+        known = {item["id"] for item in page["items"]}
+        while follow:
+            time.sleep(_LOOK_SECONDS)
+            new = _newer(api, known)
+            _print_messages(new)
+            known.update(item["id"] for item in new)
+
+
+def _newer(api: Client, known: set[str]) -> list[dict[str, Any]]:
+    """Messages that are not known, the newest first, over as many pages as they take."""
+    new: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        page = api.call("GET", "/api/inbox", query=[("limit", "100"), *([("after", after)] if after else [])])
+        fresh = [item for item in page["items"] if item["id"] not in known]
+        new += fresh
+        after = page["next"]
+        if after is None or len(fresh) < len(page["items"]):
+            return new
+
+
+def _print_messages(items: list[dict[str, Any]]) -> None:
+    from sensord.cli.show import plain
+
+    for item in reversed(items):
         typer.echo(f"{plain(item['at'])}  {item['severity']}")
         for line in item["text"].split("\n"):
             typer.echo(f"  {plain(line)}")
         typer.echo("")
 
 
-def replay(context: typer.Context, which: Annotated[str, typer.Argument(metavar="EVENT|DELIVERY")]) -> None:
+def replay(
+    context: typer.Context, which: Annotated[str, typer.Argument(metavar="EVENT|DELIVERY")], json: Json = False
+) -> None:
     """Tell again: an event to everyone subscribed now, or one delivery that did not arrive."""
     from sensord.cli.client import ApiError
+    from sensord.cli.show import as_json
 
     with client(context) as api:
         try:
             answer = api.call("POST", f"/api/events/{which}/replay")
+            words = f"{len(answer['deliveries'])} deliveries of event {which}"
         except ApiError as error:
             if error.status != 404:  # noqa: PLR2004 - not an event's id
                 raise
-            api.call("POST", f"/api/deliveries/{which}/replay")
-            typer.echo(f"delivery {which} is tried again")
-            return
-        typer.echo(f"{len(answer['deliveries'])} deliveries of event {which}")
+            answer = api.call("POST", f"/api/deliveries/{which}/replay")
+            words = f"delivery {which} is tried again"
+        if json:
+            as_json(answer)
+        else:
+            typer.echo(words)
         if not api.daemon:
             typer.echo("they go out when `sensord run` does", err=True)

@@ -124,6 +124,12 @@ def _stat(pid: int | str) -> list[str] | None:
     return text[text.rindex(")") + 2 :].split()
 
 
+def start_tick(pid: int) -> int | None:
+    """The tick since boot in which a process started: with its pid it names the process for good. None: it is gone."""
+    fields = _stat(pid)
+    return None if fields is None else int(fields[19])
+
+
 def is_process(pid: int, since: list[int]) -> bool:
     """Whether that pid is (still, a zombie included) the process that started in those ticks."""
     fields = _stat(pid)

@@ -42,6 +42,10 @@ class DatabaseInUse(Exception):
     """Another sensord owns this database: talk to it over HTTP instead."""
 
 
+class DatabaseUnusable(Exception):
+    """The database cannot be reached or opened; the text says why, and what to do."""
+
+
 @dataclass(slots=True)
 class _Job:
     """What one caller handed over: its items stand or fall together."""
@@ -208,6 +212,16 @@ def _passing(error: DBAPIError) -> bool:
     return error.connection_invalidated or type(error.orig).__name__ == "OperationalError"
 
 
+def advice(url: URL, error: DBAPIError) -> str:
+    """The driver's reason in a line, and what may help. No driver's text holds the password."""
+    reason = " ".join(str(error.orig).split())
+    if url.get_backend_name() == "sqlite":
+        hint = "name another file, or restore a copy" if "not a database" in reason else "check its folder's owner"
+        return f"the database {url.database} cannot be used: {reason}; {hint}"
+    place = f"{url.host or 'this machine'}:{url.port or 5432}/{url.database or ''}"
+    return f"the database at {place} cannot be used: {reason}; check that the server runs, and the URL's user and name"
+
+
 def _engine(url: URL) -> Engine:
     if url.get_backend_name() == "sqlite":
         engine = create_engine(url, connect_args={"check_same_thread": False})
@@ -272,15 +286,18 @@ async def open_database(url: str) -> AsyncIterator[LedgerDatabase]:
     """Open, own and upgrade the database at `url` (`sqlite:///PATH` or `postgresql://…`).
 
     DatabaseInUse where another process owns it; `sensord.ledger.schema.SchemaError` where it is newer than this
-    program. Everything handed over is committed on the way out.
+    program; DatabaseUnusable where it cannot be reached or opened. Everything handed over is committed on the way out.
     """
     parsed = make_url(url)
     engine = _engine(parsed)
     owned = _owned_file(str(parsed.database)) if engine.dialect.name == "sqlite" else _owned_server(engine)
     try:
         with ExitStack() as stack:
-            await to_thread.run_sync(stack.enter_context, owned)
-            await to_thread.run_sync(upgrade, engine)
+            try:
+                await to_thread.run_sync(stack.enter_context, owned)
+                await to_thread.run_sync(upgrade, engine)
+            except DBAPIError as error:
+                raise DatabaseUnusable(advice(parsed, error)) from None
             database = LedgerDatabase(engine, asyncio.get_running_loop())
             try:
                 yield database

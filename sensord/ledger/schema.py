@@ -32,27 +32,27 @@ def revisions() -> list[str]:
 
 def upgrade(engine: Engine) -> None:
     """Bring the database to the newest revision, in one transaction. SchemaError where it is newer than that."""
-    known = revisions()
-    found = _revision(engine)
-    if found == known[-1]:
-        return
+    newest = revisions()[-1]
+    found = state_of(engine)
     if found is None:
-        _create(engine, known[-1])
-        return
-    if found not in known:
-        raise SchemaError(
-            f"the database was written by a newer sensord (revision {found}; this one knows up to {known[-1]}): "
-            "upgrade sensord, or restore a copy of the database from before"
-        )
-    _migrate(engine)
+        _create(engine, newest)
+    elif found != newest:
+        _migrate(engine)
 
 
-def _revision(engine: Engine) -> str | None:
-    """The database's revision; None for one in which there is nothing of ours."""
+def state_of(engine: Engine) -> str | None:
+    """The database's revision; None for one in which there is nothing of ours. SchemaError where it is not usable."""
+    known = revisions()
     with engine.connect() as conn:
         there = set(inspect(conn).get_table_names())
         if "alembic_version" in there:
-            return str(conn.scalar(text("SELECT version_num FROM alembic_version")))
+            found = str(conn.scalar(text("SELECT version_num FROM alembic_version")))
+            if found in known:
+                return found
+            raise SchemaError(
+                f"the database was written by a newer sensord (revision {found}; this one knows up to {known[-1]}): "
+                "upgrade sensord, or restore a copy of the database from before"
+            )
     if taken := sorted(there & {table.name for table in _TABLES}):
         raise SchemaError(
             f"the database has tables named {', '.join(taken)} that sensord did not make: give it a database of its own"

@@ -146,6 +146,11 @@ def _lease(fd: int, opened: os.stat_result) -> tuple[Hold, os.stat_result]:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 
 
+def can_lease(fd: int) -> bool:
+    """Whether the file system of a file that is open for writing here knows leases: it refuses one for that reason."""
+    return _lease(fd, os.fstat(fd))[0] == "held"
+
+
 def verdict(finding: Finding, *, unchanged: float, age: float, settle: float, wait: bool, shared: bool) -> Verdict:
     """Whole or not, for a file that is there.
 

@@ -184,13 +184,13 @@ def _telling(app: App) -> list[Endpoint]:
 
 def _looking(app: App, closing: anyio.Event) -> list[Endpoint]:
     async def explain(request: web.Request) -> web.Response:
-        only(request, "what")
+        only(request, "what", "path")
         what = one(request, "what")
         if what is None:
             raise Problem(400, "say what to explain: ?what=FILE, RUN, EVENT or KEY")
         from sensord.explain import explain as story
 
-        return answer(await story(app, what))
+        return answer(await story(app, what, one(request, "path")))
 
     return [
         Endpoint(
@@ -198,7 +198,10 @@ def _looking(app: App, closing: anyio.Event) -> list[Endpoint]:
             path="/api/explain",
             handler=explain,
             summary="Why something happened, or did not.",
-            query={"what": ({"type": "string"}, "a file, a run, an event or a key")},
+            query={
+                "what": ({"type": "string"}, "a file, a run, an event or a key"),
+                "path": ({"type": "string"}, "what it is as a path, where it may be one"),
+            },
             answers={200: ("the story", schemas.ANY)},
         ),
         Endpoint(

@@ -1,102 +1,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-BIN = Path(sys.executable).parent
-SECRET = "planted-secret-value"
-CONFIG = """
-http: {port: 0, token: "${SENSORD_TOKEN}"}
-jobs:
-  count:
-    command: [sh, -c, 'echo "counting $0"; echo "not well" >&2; exit "$1"',
-              "{{ run.config.path }}", "{{ run.config.code }}"]
-    config_schema: {type: object, properties: {path: {type: string}, code: {type: integer}}, required: [path, code]}
-sensors:
-  drop:
-    directory: {path: in, pattern: "*.csv"}
-    job: count
-    run_key: "{{ file.name }}"
-    run_config: {path: "{{ file.path }}", code: 0}
-subscriptions:
-  - {topic: "runs.*.failed", to: "inbox:"}
-"""
-
-
-class Project:
-    """A folder with a configuration, in which commands are typed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        (folder / "in").mkdir()
-        (folder / "sensord.yaml").write_text(CONFIG)
-        self.env = {**os.environ, "SENSORD_TOKEN": SECRET, "COLUMNS": "300"}
-        self.daemon: subprocess.Popen[bytes] | None = None
-
-    def sensord(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [BIN / "sensord", *words],
-            cwd=self.folder,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert SECRET not in done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout + (done.stderr if code else "")
-
-    def json(self, *words: str) -> Any:
-        return json.loads(self.sensord(*words, "--json"))
-
-    def start(self) -> None:
-        with (self.folder / "daemon.log").open("ab") as log:
-            command = [str(BIN / "sensord"), "run"]
-            self.daemon = subprocess.Popen(command, cwd=self.folder, env=self.env, stdout=log, stderr=log)
-        self.until(self._noted)
-
-    def _noted(self) -> bool:
-        """Whether the note is of the daemon that was started last; a killed one leaves its own behind."""
-        note = self.folder / ".sensord" / "daemon.json"
-        assert self.daemon is not None
-        return note.exists() and json.loads(note.read_text())["pid"] == self.daemon.pid
-
-    def until(self, condition: Any, seconds: float = 30) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := condition()):
-            log = self.folder / "daemon.log"
-            assert time.monotonic() < deadline, log.read_text() if log.exists() else "no daemon"
-            time.sleep(0.05)
-        return found
-
-    def stop(self) -> None:
-        if self.daemon is not None and self.daemon.poll() is None:
-            self.daemon.send_signal(signal.SIGTERM)
-            assert self.daemon.wait(20) == 0
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Project]:
-    one = Project(tmp_path)
-    yield one
-    one.stop()
+from tests.cli.project import BIN, Project
 
 
 def test_the_daemon_answers_every_command(project: Project) -> None:
     project.start()
     (project.folder / "in" / "a.csv").write_text("x")
-    listed = project.until(lambda: project.json("runs", "list", "status=succeeded")["items"])
+    listed = project.until(lambda: project.get("/api/runs?status=succeeded")["items"])
     run = listed[0]["id"]
     assert project.sensord("logs", run).splitlines() == [f"counting {project.folder}/in/a.csv", "not well"]
     assert project.json("runs", "show", run)["run_key"] == "a.csv"
@@ -120,7 +35,7 @@ def test_a_launch_waits_for_the_end_and_tells_by_its_exit_code(project: Project)
     assert "exit code 3" in project.sensord("launch", "count", "-p", "path=x", "-p", "code=3", "--wait", code=1)
     assert "run_config" in project.sensord("launch", "count", "-p", "path=x", code=2)
     assert "no job" in project.sensord("launch", "nothing", code=2)
-    inbox = project.until(lambda: project.json("inbox")["items"])
+    inbox = project.until(lambda: project.get("/api/inbox")["items"])
     assert inbox[0]["title"] == "count failed"
     assert "count failed" in project.sensord("inbox")
 
@@ -143,7 +58,7 @@ def test_without_a_daemon_commands_open_the_database_themselves(project: Project
     subscription = project.json("subscribe", "bp.>", "inbox:", "--where", "severity=>=error")
     assert project.sensord("unsubscribe", subscription["id"])
     project.start()
-    project.until(lambda: len(project.json("runs", "list", "status=succeeded")["items"]) == 2)
+    project.until(lambda: len(project.get("/api/runs?status=succeeded")["items"]) == 2)
 
 
 def test_a_killed_daemon_leaves_no_lie_behind(project: Project) -> None:
