@@ -8,31 +8,44 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.doubles.telegram import TOKEN
+from tests.doubles.slack import SlackDouble
+from tests.doubles.telegram import TOKEN as TELEGRAM_TOKEN
+from tests.launchers.command_kit import supervisors
 
 ROOT = Path(__file__).parents[2]
-CHATS = 8
-FAULTS: list[dict[str, Any]] = [
-    {"kind": "lost", "rate": 0.05},
-    {"kind": "reset", "rate": 0.05},
+ROOMS = ("C0FIRST", "C0SECOND")
+# What goes wrong with calls, and with what share of them; the rest is answered.
+TELEGRAM_FAULTS: list[dict[str, Any]] = [
+    {"kind": "lost", "rate": 0.03, "count": None},
+    {"kind": "reset", "rate": 0.03, "count": None},
+    {"kind": "502", "rate": 0.02, "count": None},
+    {"kind": "500", "rate": 0.02, "count": None},
+    {"kind": "429", "rate": 0.01, "seconds": 2, "count": None},
+]
+SLACK_FAULTS: list[dict[str, Any]] = [
+    {"kind": "lost", "rate": 0.03},
+    {"kind": "reset", "rate": 0.03},
     {"kind": "502", "rate": 0.02},
-    {"kind": "500", "rate": 0.05},
+    {"kind": "500", "rate": 0.02},
+    {"kind": "429", "rate": 0.01, "seconds": 2},
 ]
 CONFIG = """
 http: {{port: 0}}
 concurrency: 4
-telegram: {{token: "{token}", api_url: "{url}"}}
+telegram: {{token: "{telegram_token}", api_url: "{telegram}"}}
+slack: {{token: "{slack_token}", api_url: "{slack}/api/"}}
 jobs:
   note:
     command: [sh, -c,
@@ -46,9 +59,8 @@ sensors:
     run_config: {{name: "{{{{ file.name }}}}"}}
 log: {{level: warning}}
 subscriptions:
-  - {{topic: "runs.*.failed", to: "inbox:"}}
-  - {{topic: "runs.note.succeeded", to: "inbox:"}}
 """
+TERMINAL = ("succeeded", "failed", "lost")
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -62,13 +74,16 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 @dataclass
 class World:
-    """A folder, the doubles around it, and the daemon that lives in it for a while."""
+    """A folder, the doubles around it, and the daemon that lives in it for a while. `faulty`: the doubles misbehave."""
 
     folder: Path
     seed: int
+    chats: int = 8
+    faulty: bool = True
     names: list[str] = field(default_factory=list)
     daemon: subprocess.Popen[bytes] | None = None
     kills: int = 0
+    supervisor_kills: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
@@ -76,22 +91,38 @@ class World:
         (self.folder / "out").mkdir()
         self.effects = self.folder / "effects"
         self.effects.touch()
-        self.record = self.folder / "telegram.jsonl"
-        self.record.touch()
-        words = ["--unlimited", "--record", str(self.record), "--faults", json.dumps(FAULTS), "--seed", str(self.seed)]
-        command = [sys.executable, "-m", "tests.doubles.telegram", *words]
-        self.double = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self.double.stdout is not None
-        url = self.double.stdout.readline().split()[0]
-        text = CONFIG.format(token=TOKEN, url=url, effects=self.effects)
-        text += "".join(
-            f'  - {{topic: "runs.>", to: "telegram:{100 + n}", where: {{severity: ">=info"}}}}\n' for n in range(CHATS)
+        self.doubles: list[subprocess.Popen[str]] = []
+        telegram = self._double("telegram", TELEGRAM_FAULTS)
+        slack = self._double("slack", SLACK_FAULTS, "--rooms", ",".join(ROOMS))
+        self.chosen = [f"telegram:{100 + n}" for n in range(self.chats)] + [f"slack:{room}" for room in ROOMS]
+        text = CONFIG.format(
+            telegram_token=TELEGRAM_TOKEN,
+            telegram=telegram.split()[0],
+            slack_token=SlackDouble.token,
+            slack=f"http://127.0.0.1:{slack.strip()}",
+            effects=self.effects,
         )
+        for status in TERMINAL:
+            text += f'  - {{topic: "runs.*.{status}", to: "inbox:"}}\n'
+        for one in self.chosen:
+            text += f'  - {{topic: "runs.>", to: "{one}", where: {{severity: ">=info"}}}}\n'
         (self.folder / "sensord.yaml").write_text(text)
 
-    def start(self) -> None:
+    def _double(self, name: str, faults: list[dict[str, Any]], *more: str) -> str:
+        """Start a double that notes what it is asked; the line that it prints."""
+        record = self.folder / f"{name}.jsonl"
+        record.touch()
+        words = ["--unlimited", "--record", str(record), "--seed", str(self.seed), *more]
+        words += ["--faults", json.dumps(faults if self.faulty else [])]
+        command = [sys.executable, "-m", f"tests.doubles.{name}", *words]
+        double = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        self.doubles.append(double)
+        assert double.stdout is not None
+        return double.stdout.readline()
+
+    def start(self, *, program: Sequence[str] = ("-m", "sensord")) -> None:
         """Start the daemon; it may be killed before it is ready."""
-        command = [sys.executable, "-m", "sensord", "-c", "sensord.yaml", "run"]
+        command = [sys.executable, *program, "-c", "sensord.yaml", "run"]
         with (self.folder / "daemon.log").open("ab") as log:
             env = {**os.environ, "PYTHONPATH": str(ROOT)}
             self.daemon = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log, env=env)
@@ -102,6 +133,12 @@ class World:
         self.daemon.kill()
         self.daemon.wait()
         self.kills += 1
+
+    def kill_supervisor(self) -> None:
+        """kill -9 of the parent of the runs, if there is one."""
+        for pid in supervisors(self.folder / ".sensord"):
+            os.kill(pid, signal.SIGKILL)
+            self.supervisor_kills += 1
 
     def drop(self) -> None:
         """One more file, written, renamed or linked into the folder."""
@@ -136,60 +173,75 @@ class World:
 
     def stop(self) -> None:
         """End everything in order."""
-        for process, number in ((self.daemon, signal.SIGTERM), (self.double, signal.SIGTERM)):
+        for process in (self.daemon, *self.doubles):
             if process is not None and process.poll() is None:
-                process.send_signal(number)
+                process.send_signal(signal.SIGTERM)
                 process.wait(30)
-        if self.double.stdout is not None:
-            self.double.stdout.close()
+        for double in self.doubles:
+            if double.stdout is not None:
+                double.stdout.close()
+
+    def sent(self) -> Iterator[tuple[str, str]]:
+        """What people in chats and rooms see: destination and text, once for each time."""
+        for line in (self.folder / "telegram.jsonl").read_text().splitlines():
+            call = json.loads(line)
+            if call["committed"]:
+                yield f"telegram:{call['chat']}", call["text"]
+        for line in (self.folder / "slack.jsonl").read_text().splitlines():
+            call = json.loads(line)
+            if call["committed"] and call["method"] == "chat.postMessage":
+                yield f"slack:{call['body']['channel']}", call["body"]["text"]
 
 
 def judge(world: World) -> str:
     """Hold what was done against what was promised (I1, I2, I4, I6, I7, I8, I13); a line of figures."""
     runs = world.ledger("SELECT id, run_key, status, attempt FROM runs")
     assert sorted(key for _, key, _, _ in runs) == sorted(world.names), "each file is one run"
-    effects = [line.split() for line in world.effects.read_text().splitlines()]
-    starts = Counter(token for token, _ in effects)
-    assert not [token for token, count in starts.items() if count > 1], "an attempt was started twice"
-    done = {name for _, name in effects}
-    for run, name, status, attempt in runs:
-        expected = "failed" if "bad" in name else "succeeded"
-        assert status == expected, f"run {run} of {name} is {status}"
-        assert f"{run}.{attempt}" in starts, f"run {run} is {status} and never ran"
-    assert done == set(world.names)
+    lost = _judge_runs(world, runs)
     terminal = world.ledger(
         "SELECT run, count(*) FROM events WHERE type IN ('run.succeeded','run.failed','run.lost') GROUP BY run"
     )
     assert sorted(terminal) == sorted((run, 1) for run, _, _, _ in runs), "one terminal event a run"
-    rows = world.ledger(
-        "SELECT d.id, d.destination, d.status, d.doubtful, e.run, e.type "
-        "FROM deliveries d JOIN events e ON e.id = d.event"
-    )
-    told = Counter(
-        (destination, run) for _, destination, status, _, run, kind in rows if status in ("delivered", "uncertain")
-    )
-    for run, _, _, _ in runs:
-        for chat in range(CHATS):
-            assert told[f"telegram:{100 + chat}", run] == 1, f"chat {chat} was not told of run {run}"
-        assert told["inbox:", run] == 1
-    copies: Counter[tuple[str, str | None]] = Counter()
-    keys = {run: name for run, name, _, _ in runs}
-    for line in world.record.read_text().splitlines():
-        call = json.loads(line)
-        if call["committed"]:
-            name = next((name for name in keys.values() if name in call["text"]), None)
-            copies[call["chat"], name] += 1
-    doubtful = Counter(
-        (d.removeprefix("telegram:"), keys[run]) for _, d, _, doubt, run, _ in rows if doubt for _ in range(doubt)
-    )
-    for chat in range(CHATS):
-        for name in keys.values():
-            count = copies[str(100 + chat), name]
-            assert count >= 1, f"chat {chat} never got {name}"
-            assert count <= 1 + doubtful[str(100 + chat), name], f"chat {chat} got {name} {count} times without a doubt"
+    messages, copies, doubts = _judge_messages(world, {run: name for run, name, _, _ in runs})
     assert world.ledger("PRAGMA integrity_check") == [("ok",)]
-    extra = sum(copies.values()) - len(copies)
     return (
-        f"seed {world.seed}: {len(runs)} files, {world.kills} kills, {sum(copies.values())} messages, "
-        f"{extra} copies, {sum(doubtful.values())} answers in doubt"
+        f"seed {world.seed}: {len(runs)} files, {world.kills} daemons and {world.supervisor_kills} supervisors killed, "
+        f"{lost} runs lost, {messages} messages, {copies} copies, {doubts} answers in doubt"
     )
+
+
+def _judge_runs(world: World, runs: Sequence[tuple[Any, ...]]) -> int:
+    """Each run ended as its job did, and was started once. Only a killed supervisor may cost an exit code."""
+    effects = [line.split() for line in world.effects.read_text().splitlines()]
+    starts = Counter(token for token, _ in effects)
+    assert not [token for token, count in starts.items() if count > 1], "an attempt was started twice"
+    lost = [name for _, name, status, _ in runs if status == "lost"]
+    assert not lost or world.supervisor_kills, f"lost, though no supervisor was killed: {lost}"
+    for run, name, status, attempt in runs:
+        if status != "lost":
+            assert status == ("failed" if "bad" in name else "succeeded"), f"run {run} of {name} is {status}"
+            assert f"{run}.{attempt}" in starts, f"run {run} is {status} and never ran"
+    assert set(world.names) - {name for _, name in effects} <= set(lost)
+    return len(lost)
+
+
+def _judge_messages(world: World, names: dict[str, str]) -> tuple[int, int, int]:
+    """Everyone subscribed was told of each run, and twice only where an answer was in doubt."""
+    rows = world.ledger(
+        "SELECT d.destination, d.status, d.doubtful, e.run FROM deliveries d JOIN events e ON e.id = d.event"
+    )
+    told = Counter((to, run) for to, status, _, run in rows if status in ("delivered", "uncertain"))
+    for run in names:
+        for one in ("inbox:", *world.chosen):
+            assert told[one, run] == 1, f"{one} was not told of run {run}: {told[one, run]}"
+    of = re.compile("|".join(map(re.escape, sorted(names.values(), reverse=True))))
+    copies = Counter((to, found[0]) for to, text in world.sent() if (found := of.search(text)))
+    doubts: Counter[tuple[str, str]] = Counter()
+    for to, _, doubt, run in rows:
+        doubts[to, names[run]] += doubt
+    for one in world.chosen:
+        for name in names.values():
+            count = copies[one, name]
+            assert count >= 1, f"{one} never got {name}"
+            assert count <= 1 + doubts[one, name], f"{one} got {name} {count} times without a doubt"
+    return sum(copies.values()), sum(copies.values()) - len(copies), sum(doubts.values())

@@ -12,35 +12,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import time
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import anyio
 from aiohttp import web
 
-from tests.doubles.slack_blockkit import faults_of, length, parsed, pings_in, strings, too_long
+from tests.doubles.slack_workspace import Refused, Room, TooFast, Workspace
 
-SCOPES = {
-    "chat.postMessage": "chat:write", "chat.update": "chat:write", "files.getUploadURLExternal": "files:write",
-    "files.completeUploadExternal": "files:write", "conversations.list": "channels:read",
-    "conversations.open": "im:write",
-}  # fmt: skip
-TIERS = {
-    "chat.update": 50, "files.getUploadURLExternal": 100, "files.completeUploadExternal": 100,
-    "conversations.list": 20, "conversations.open": 50,
-}  # fmt: skip
-WORKSPACE_A_MINUTE = 200
-TRUNCATE, UPDATE = 40_000, 4_000
+__all__ = ["Fault", "Room", "SlackDouble", "running"]
 
 
 @dataclass(kw_only=True)
 class Fault:
-    """Something to go wrong with the `nth` call (from 1; 0 is every call) of a method.
+    """Something to go wrong with the `nth` call (from 1; 0 is every call) of a method, or with that share of them.
 
     kind: `lost` (done, then the connection drops), `reset` (dropped before anything is done), `slow` (done, then
     silence until `double.release`, or for `seconds`), `html` (a page instead of an answer), `garbage`, an HTTP
@@ -51,65 +41,32 @@ class Fault:
     method: str = "chat.postMessage"
     nth: int = 0
     seconds: float = 0
+    rate: float = 1.0
 
 
 @dataclass(kw_only=True)
-class Room:
-    """A conversation. `id` begins with C, G or D; `user` is whom a D is with."""
+class SlackDouble(Workspace):
+    """The workspace, served. `requests` is what came, `committed` what people see, in order."""
 
-    id: str
-    name: str = ""
-    user: str = ""
-    member: bool = True
-    private: bool = False
-    archived: bool = False
-    read_only: bool = False
-    thread_only: bool = False
-
-
-class Refused(Exception):
-    def __init__(self, error: str, **details: Any) -> None:
-        super().__init__(error)
-        self.body = {"ok": False, "error": error, **details}
-
-
-class TooFast(Exception):
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-
-@dataclass(kw_only=True)
-class SlackDouble:
-    """`requests` is what came, `committed` what people in the workspace see, in order."""
-
-    token: str = "xoxb-double-0123456789"
-    scopes: set[str] = field(default_factory=lambda: set(SCOPES.values()))
-    rooms: list[Room] = field(default_factory=lambda: [Room(id="C0GENERAL", name="general")])
     faults: list[Fault] = field(default_factory=list)
-    limits: bool = True
-    clock: Callable[[], float] = time.monotonic
     record: Path | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
-    committed: list[dict[str, Any]] = field(default_factory=list)
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)
     release: asyncio.Event = field(default_factory=asyncio.Event)
-    url: str = ""
+    random: Random = field(default_factory=lambda: Random(0))
     _calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    _sent: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(deque))
-
-    # ---- HTTP ----------------------------------------------------------------------------------------------
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         body = await _body(request) if not path.startswith("/upload/") else {"bytes": len(await request.read())}
         method = path.removeprefix("/api/") if path.startswith("/api/") else path
         self._calls[method] += 1
-        fault = next((f for f in self.faults if f.method == method and f.nth in (0, self._calls[method])), None)
+        fault = next((one for one in self.faults if self._strikes(one, method)), None)
         kind = fault.kind if fault else ""
         undone = kind not in ("", "lost", "slow")
         answer = self._refusal(fault) if fault and undone else await self._do(method, request, body)
-        self._note({"method": method, "body": body, "fault": kind, "at": self.clock(), "status": answer.status})
+        done = not undone and not method.startswith("/") and json.loads(answer.text or "{}").get("ok") is True
+        line = {"method": method, "body": body, "fault": kind, "at": self.clock(), "status": answer.status}
+        self._note(line | {"committed": done})
         if kind in ("lost", "reset"):
             assert request.transport is not None
             request.transport.abort()
@@ -117,6 +74,10 @@ class SlackDouble:
             with anyio.move_on_after(fault.seconds or None):
                 await self.release.wait()
         return answer
+
+    def _strikes(self, fault: Fault, method: str) -> bool:
+        here = fault.method == method and fault.nth in (0, self._calls[method])
+        return here and (fault.rate >= 1 or self.random.random() < fault.rate)
 
     def _note(self, line: dict[str, Any]) -> None:
         self.requests.append(line)
@@ -139,150 +100,15 @@ class SlackDouble:
     async def _do(self, method: str, request: web.Request, body: Mapping[str, Any]) -> web.Response:
         try:
             if method.startswith("/upload/"):
-                return self._take(method, await request.read())
+                return self.take(method, await request.read())
             if method.startswith("/services/"):
-                return self._incoming(method, body)
-            self._authorise(method, request.headers.get("Authorization", ""), body)
-            return web.json_response({"ok": True, **self._call(method, body)})
+                return self.incoming(method, body)
+            self.authorise(method, request.headers.get("Authorization", ""), body)
+            return web.json_response({"ok": True, **self.call(method, body)})
         except Refused as refused:
             return web.json_response(refused.body)
         except TooFast as fast:
             return _too_fast(fast.seconds)
-
-    # ---- methods -------------------------------------------------------------------------------------------
-
-    def _authorise(self, method: str, header: str, body: Mapping[str, Any]) -> None:
-        token = header.removeprefix("Bearer ") or body.get("token", "")
-        if method == "files.upload":
-            raise Refused("method_deprecated")
-        if method not in SCOPES:
-            raise Refused("unknown_method")
-        if not token:
-            raise Refused("not_authed")
-        if token.startswith("xapp-"):
-            raise Refused("not_allowed_token_type")
-        if token != self.token:
-            raise Refused("invalid_auth")
-        if SCOPES[method] not in self.scopes:
-            raise Refused("missing_scope", needed=SCOPES[method], provided=",".join(sorted(self.scopes)))
-
-    def _call(self, method: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        if method in TIERS:
-            self._pace(method, TIERS[method], 60.0)
-        calls = {
-            "chat.postMessage": self._post, "chat.update": self._update, "conversations.list": self._list,
-            "conversations.open": self._open, "files.getUploadURLExternal": self._ticket,
-            "files.completeUploadExternal": self._complete,
-        }  # fmt: skip
-        return calls[method](body)
-
-    def _pace(self, key: str, most: int, seconds: float) -> None:
-        now, sent = self.clock(), self._sent[key]
-        while sent and sent[0] <= now - seconds:
-            sent.popleft()
-        if self.limits and len(sent) >= most:
-            raise TooFast(sent[0] + seconds - now)
-        sent.append(now)
-
-    def _post(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        room = self._room(body.get("channel", ""))
-        self._pace("workspace", WORKSPACE_A_MINUTE, 60.0)
-        self._pace(room.id, 1, 1.0)
-        thread = body.get("thread_ts")
-        if room.thread_only and thread is None:
-            raise Refused("restricted_action_thread_only_channel")
-        if thread is not None and not any(m["channel"] == room.id and m["ts"] == thread for m in self.committed):
-            raise Refused("thread_not_found")
-        message = _content(body, TRUNCATE)
-        message |= {"channel": room.id, "ts": f"1700000000.{len(self.committed):06d}", "thread_ts": thread}
-        self.committed.append(message)
-        answer = {"channel": room.id, "ts": message["ts"], "message": {"text": message["text"]}}
-        if length(body.get("text", "")) > TRUNCATE:
-            answer["warning"] = "message_truncated"
-        return answer
-
-    def _update(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        if length(body.get("text", "")) > UPDATE:
-            raise Refused("msg_too_long")
-        for message in self.committed:
-            if (message["channel"], message["ts"]) == (body.get("channel"), body.get("ts")):
-                message.update(_content(body, UPDATE))
-                return {"channel": message["channel"], "ts": message["ts"]}
-        raise Refused("message_not_found")
-
-    def _room(self, channel: str) -> Room:
-        for room in self.rooms:
-            if channel in (room.id, room.user or None) or (room.name and channel.removeprefix("#") == room.name):
-                if room.private and not room.member:
-                    raise Refused("channel_not_found")
-                if room.archived:
-                    raise Refused("is_archived")
-                if not room.member:
-                    raise Refused("not_in_channel")
-                if room.read_only:
-                    raise Refused("restricted_action_read_only_channel")
-                return room
-        raise Refused("channel_not_found")
-
-    def _list(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Pages of two, so that whoever reads only the first is found out."""
-        start = int(body.get("cursor") or 0)
-        named = [room for room in self.rooms if room.name and not (room.private and not room.member)]
-        page = [{"id": room.id, "name": room.name} for room in named[start : start + 2]]
-        following = str(start + 2) if start + 2 < len(named) else ""
-        return {"channels": page, "response_metadata": {"next_cursor": following}}
-
-    def _open(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        for room in self.rooms:
-            if room.user and room.user == body.get("users"):
-                return {"channel": {"id": room.id}}
-        raise Refused("user_not_found")
-
-    # ---- files ---------------------------------------------------------------------------------------------
-
-    def _ticket(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        if not body.get("filename") or int(body.get("length", 0)) < 1:
-            raise Refused("missing_argument")
-        file_id = f"F{len(self.files):08d}"
-        self.files[file_id] = {"name": body["filename"], "length": int(body["length"]), "content": None}
-        return {"file_id": file_id, "upload_url": f"{self.url}/upload/v1/{file_id}"}
-
-    def _take(self, path: str, content: bytes) -> web.Response:
-        file = self.files.get(path.rpartition("/")[2])
-        if file is None or len(content) != file["length"]:
-            return web.Response(text="bad upload", status=400)
-        file["content"] = content
-        return web.Response(text=f"OK - {len(content)}")
-
-    def _complete(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        room = next((room for room in self.rooms if room.id == body.get("channel_id")), None)
-        if room is None:
-            raise Refused("invalid_channel")
-        self._room(room.id)
-        for file in body["files"]:
-            if self.files.get(file["id"], {}).get("content") is None:
-                raise Refused("file_not_found")
-            ts = f"1700000000.{len(self.committed):06d}"
-            shared: dict[str, Any] = {
-                "channel": room.id,
-                "ts": ts,
-                "thread_ts": body.get("thread_ts"),
-                "text": "",
-                "blocks": [],
-            }
-            self.committed.append({**shared, "file": self.files[file["id"]]})
-        return {"files": body["files"]}
-
-    def _incoming(self, path: str, body: Mapping[str, Any]) -> web.Response:
-        """An incoming webhook answers in plain words."""
-        if not path.startswith("/services/T0/B0/"):
-            return web.Response(text="no_service", status=404)
-        if path != "/services/T0/B0/secret":
-            return web.Response(text="invalid_token", status=403)
-        if not body.get("text") and not body.get("blocks"):
-            return web.Response(text="no_text", status=400)
-        self.committed.append({"channel": "C0GENERAL", "ts": "", "text": body.get("text", ""), "blocks": []})
-        return web.Response(text="ok")
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
@@ -291,23 +117,6 @@ async def _body(request: web.Request) -> dict[str, Any]:
         return dict(json.loads(await request.read()))
     form = {key: value for key, value in {**request.query, **await request.post()}.items() if isinstance(value, str)}
     return {key: json.loads(value) if key in ("blocks", "files") else value for key, value in form.items()}
-
-
-def _content(body: Mapping[str, Any], most: int) -> dict[str, Any]:
-    """What a message shows, or Refused; `pings` is what Slack would parse in it."""
-    text, blocks = body.get("text") or "", body.get("blocks") or []
-    if not text.strip() and not blocks:
-        raise Refused("no_text")
-    if errors := faults_of(blocks):
-        messages = [f"[ERROR] {error}" for error in errors]
-        raise Refused("invalid_blocks", errors=errors, response_metadata={"messages": messages})
-    if too_long(blocks):
-        raise Refused("msg_blocks_too_long")
-    names = bool(body.get("link_names")) or body.get("parse") == "full"
-    pings = [*pings_in(blocks), *parsed(text, names=names)]
-    plain = text[:most].replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    shown = "".join(strings(blocks)) if blocks else plain
-    return {"text": plain, "blocks": blocks, "shown": shown, "pings": pings}
 
 
 def _too_fast(seconds: float) -> web.Response:
@@ -343,8 +152,18 @@ async def _main() -> None:
     parser.add_argument("--record", type=Path)
     parser.add_argument("--faults", default="[]", help=f"JSON: a list of {asdict(Fault(kind='lost'))}")
     parser.add_argument("--token", default=SlackDouble.token)
+    parser.add_argument("--seed", type=int, default=0, help="of what a fault's rate is thrown with")
+    parser.add_argument("--rooms", default="C0GENERAL", help="ids, with commas between")
+    parser.add_argument("--unlimited", action="store_true", help="lift the limits on calls")
     options = parser.parse_args()
-    double = SlackDouble(token=options.token, record=options.record, faults=list(_faults(options.faults)))
+    double = SlackDouble(
+        token=options.token,
+        record=options.record,
+        faults=list(_faults(options.faults)),
+        rooms=[Room(id=one, name=one.lower()) for one in options.rooms.split(",")],
+        limits=not options.unlimited,
+        random=Random(options.seed),
+    )
     async with running(double, options.port):
         print(double.url.rpartition(":")[2], flush=True)
         await asyncio.Event().wait()

@@ -23,21 +23,8 @@ from tests.launchers.command_kit import (
     ended,
     job,
     new_run,
+    supervisors,
 )
-
-
-def supervisors(state: Path) -> list[int]:
-    """The pids of this state folder's supervisor."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                words = (folder / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if any(word.endswith(b"command_supervisor.py") for word in words) and os.fsencode(state) in words:
-                found.append(int(folder.name))
-    return found
 
 
 async def leave_running(state: Path, argv: tuple[str, ...], run: Run) -> None:
