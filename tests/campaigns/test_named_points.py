@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from tests.campaigns.dying import POINTS
 from tests.campaigns.killing import World, judge, until
 
-FILES = 3
+FILES, MOST = 3, 20
 SOME = ("after:commit_ticks", "after:launch", "after:send")
 
 
@@ -20,11 +22,18 @@ def died_and_came_back(folder: Path, point: str, nth: int) -> str:
     world = World(folder, seed=5, chats=1, faulty=False)
     try:
         world.start(program=("-m", "tests.campaigns.dying", point, str(nth)))
-        for _ in range(FILES):
-            world.drop()
         daemon = world.daemon
         assert daemon is not None
-        until(lambda: daemon.poll() is not None, 30, f"it dies at {point}")
+        for _ in range(FILES):
+            world.drop()
+        # A place that is passed once for many files is passed again with the next file.
+        ready = folder / ".sensord" / "daemon.json"
+        until(lambda: ready.exists() or daemon.poll() is not None, 30, "it is ready, or was")
+        while daemon.poll() is None:
+            world.drop()
+            assert len(world.names) <= MOST, f"it did not come to {point} {nth} times"
+            with suppress(subprocess.TimeoutExpired):
+                daemon.wait(1)
         assert daemon.returncode == -9, (folder / "daemon.log").read_text()
         world.kills += 1
         world.start()
