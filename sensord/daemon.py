@@ -17,9 +17,9 @@ import structlog
 from sensord import interpreter
 from sensord.app import App, open_app
 from sensord.config import Config
-from sensord.launchers.command_link import SupervisorUnavailableError
 from sensord.launchers.command_process import start_tick
-from sensord.ledger.database import DatabaseInUse, DatabaseUnusable
+from sensord.launchers.command_starting import SupervisorUnavailableError
+from sensord.ledger.engine import DatabaseInUse, DatabaseUnusable
 from sensord.ledger.looking import promises
 from sensord.ledger.schema import SchemaError
 from sensord.secrets import redact, setup_logging

@@ -135,7 +135,7 @@ def _own(config: Config) -> Iterator[Path]:
     import anyio
 
     from sensord.app import open_app
-    from sensord.ledger.database import DatabaseInUse, DatabaseUnusable
+    from sensord.ledger.engine import DatabaseInUse, DatabaseUnusable
     from sensord.ledger.schema import SchemaError
     from sensord.web.api import serve_unix
 

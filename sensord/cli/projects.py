@@ -28,7 +28,7 @@ def demo(
 
     from sensord.config import ConfigError
     from sensord.demo import run_demo
-    from sensord.ledger.database import DatabaseInUse, DatabaseUnusable
+    from sensord.ledger.engine import DatabaseInUse, DatabaseUnusable
 
     try:
         anyio.run(lambda: run_demo(folder.absolute(), once=once, console=Console(), environ=os.environ))

@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from subprocess import DEVNULL, PIPE
 
 import anyio
 import structlog
@@ -17,12 +16,12 @@ from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from notifiers.clock import Clock, to_us
 from sensord.launchers import LaunchDelayed
+from sensord.launchers.command_starting import SupervisorUnavailableError, start_supervisor
 from sensord.launchers.command_talk import Followed, State, as_line, greet
 
 VERSION = 1
 _SOCKET = "supervisor.sock"
 _PROGRAM = Path(__file__).with_name("command_supervisor.py")
-_BUSY = 75
 _TRIES = 100
 _PAUSE = 0.05
 _RETRY = 1.0
@@ -30,10 +29,6 @@ _FORGET = 0.1
 DAMAGED = "the supervisor's journal was damaged; whether this attempt was started is unknown"
 
 log = structlog.get_logger(__name__)
-
-
-class SupervisorUnavailableError(Exception):
-    """No supervisor runs and none can be started; the text says why, for a person."""
 
 
 class Link:
@@ -172,30 +167,12 @@ class Link:
             try:
                 return await anyio.connect_unix(path)
             except (FileNotFoundError, ConnectionRefusedError):
-                if not await self._start_supervisor():
+                if not await start_supervisor(self._argv(), self._environment):
                     await self._clock.sleep(_PAUSE)
         raise SupervisorUnavailableError("a supervisor holds the lock but does not listen")
 
     def _argv(self) -> list[str]:
         return [sys.executable, "-I", "-S", "-E", str(_PROGRAM), str(self._state), str(self._linger)]
-
-    async def _start_supervisor(self) -> bool:
-        """True: it listens. False: another one was quicker, and will soon."""
-        try:
-            done = await anyio.run_process(
-                self._argv(),
-                stdin=DEVNULL,
-                stdout=DEVNULL,
-                stderr=PIPE,
-                check=False,
-                env=self._environment,
-            )
-        except OSError as error:
-            raise SupervisorUnavailableError(f"the supervisor cannot be started: {error}") from error
-        if done.returncode not in {0, _BUSY}:
-            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-            raise SupervisorUnavailableError(f"the supervisor cannot be started: {said or done.returncode}")
-        return done.returncode == 0
 
     def _catch_up(self, hello: State) -> None:
         """Compare what we wait for with what the supervisor knows."""

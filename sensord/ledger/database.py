@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import sqlite3
 import threading
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
 import structlog
 from anyio import to_thread
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import Connection, Engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from notifiers.database import Op
+from sensord.ledger.engine import DatabaseUnusable, advice, open_engine, owned
 from sensord.ledger.schema import upgrade
 
 T = TypeVar("T")
@@ -29,21 +27,10 @@ R = TypeVar("R")
 
 log = structlog.get_logger(__name__)
 
-# The advisory lock's number is any constant that nothing else of ours uses.
-_PG_LOCK = 0x5E4504D
 _RETRY_SECONDS = 0.5
-_LOCK_SECONDS, _LOCK_PAUSE = 2.0, 0.05
 # Under load a commit waits this long for company: half as many commits cost half as much, and nobody idle waits.
 _GATHER_SECONDS = 0.003
 _PATIENCE_SECONDS = 0.012  # The same where nobody waits for any of it to go on.
-
-
-class DatabaseInUse(Exception):
-    """Another sensord owns this database: talk to it over HTTP instead."""
-
-
-class DatabaseUnusable(Exception):
-    """The database cannot be reached or opened; the text says why, and what to do."""
 
 
 @dataclass(slots=True)
@@ -212,75 +199,6 @@ def _passing(error: DBAPIError) -> bool:
     return error.connection_invalidated or type(error.orig).__name__ == "OperationalError"
 
 
-def advice(url: URL, error: DBAPIError) -> str:
-    """The driver's reason in a line, and what may help. No driver's text holds the password."""
-    reason = " ".join(str(error.orig).split())
-    if url.get_backend_name() == "sqlite":
-        hint = "name another file, or restore a copy" if "not a database" in reason else "check its folder's owner"
-        return f"the database {url.database} cannot be used: {reason}; {hint}"
-    place = f"{url.host or 'this machine'}:{url.port or 5432}/{url.database or ''}"
-    return f"the database at {place} cannot be used: {reason}; check that the server runs, and the URL's user and name"
-
-
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"check_same_thread": False})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        return engine
-    return create_engine(url.set(drivername="postgresql+psycopg"), pool_pre_ping=True)
-
-
-def _begin_sqlite(conn: Connection) -> None:
-    if conn.get_execution_options().get("writes"):
-        conn.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # We say BEGIN ourselves: the driver's own begins too late for DDL and reads.
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
-    cursor.execute("PRAGMA synchronous=FULL")
-    cursor.execute("PRAGMA busy_timeout=5000")
-    cursor.execute("PRAGMA cache_size=-16000")
-    cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.close()
-
-
-@contextmanager
-def _owned_file(path: str) -> Iterator[None]:
-    """Hold the lock beside a SQLite file: SQLite's WAL-reset bug (fixed in 3.51.3) needs a second writer."""
-    descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DatabaseInUse(f"{path} is in use by another sensord; commands reach it over HTTP") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _owned_server(engine: Engine) -> Iterator[None]:
-    """Hold an advisory lock on a PostgreSQL database for as long as this connection lives.
-
-    The server takes a moment to notice that an owner before us is gone, so a held lock is asked for again.
-    """
-    deadline = time.monotonic() + _LOCK_SECONDS
-    with engine.connect() as conn:
-        while not conn.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _PG_LOCK}):
-            if time.monotonic() > deadline:
-                raise DatabaseInUse("the database is in use by another sensord; commands reach it over HTTP")
-            time.sleep(_LOCK_PAUSE)
-        conn.rollback()
-        try:
-            yield
-        finally:
-            conn.scalar(text("SELECT pg_advisory_unlock(:key)"), {"key": _PG_LOCK})
-            conn.rollback()
-
-
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[LedgerDatabase]:
     """Open, own and upgrade the database at `url` (`sqlite:///PATH` or `postgresql://…`).
@@ -289,12 +207,11 @@ async def open_database(url: str) -> AsyncIterator[LedgerDatabase]:
     program; DatabaseUnusable where it cannot be reached or opened. Everything handed over is committed on the way out.
     """
     parsed = make_url(url)
-    engine = _engine(parsed)
-    owned = _owned_file(str(parsed.database)) if engine.dialect.name == "sqlite" else _owned_server(engine)
+    engine = open_engine(parsed)
     try:
         with ExitStack() as stack:
             try:
-                await to_thread.run_sync(stack.enter_context, owned)
+                await to_thread.run_sync(stack.enter_context, owned(engine))
                 await to_thread.run_sync(upgrade, engine)
             except DBAPIError as error:
                 raise DatabaseUnusable(advice(parsed, error)) from None

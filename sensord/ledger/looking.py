@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from sensord.ledger.database import advice
+from sensord.ledger.engine import advice
 from sensord.ledger.schema import SchemaError, revisions, state_of
 
 

@@ -15,7 +15,8 @@ from sqlalchemy.engine import make_url
 from sqlmodel import SQLModel
 
 from sensord.ledger import schema
-from sensord.ledger.database import DatabaseInUse, LedgerDatabase, open_database
+from sensord.ledger.database import LedgerDatabase, open_database
+from sensord.ledger.engine import DatabaseInUse
 from sensord.ledger.schema import SchemaError
 from sensord.ledger.tables import sensors
 from tests.conftest import rows
