@@ -88,13 +88,13 @@ def get(url: str, path: str) -> Any:
         return json.loads(answer.read())
 
 
-def wait_for(condition: Any, seconds: float = 120) -> None:
+def wait_for(condition: Any, seconds: float = 120, *, pause: float = 0.02) -> None:
     """Poll a condition of the outside world."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError("it did not come true in time")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def process_seconds(pid: int) -> float:
