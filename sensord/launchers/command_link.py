@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
@@ -17,7 +16,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 from notifiers.clock import Clock, to_us
 from sensord.launchers import LaunchDelayed
 from sensord.launchers.command_starting import SupervisorUnavailableError, start_supervisor
-from sensord.launchers.command_talk import Followed, State, as_line, greet
+from sensord.launchers.command_talk import Followed, State, as_line, from_line, greet
 
 VERSION = 1
 _SOCKET = "supervisor.sock"
@@ -273,7 +272,7 @@ class Link:
     def _hear(self, data: bytes) -> bytes:
         *lines, rest = data.split(b"\n")
         for line in lines:
-            message = json.loads(line)
+            message = from_line(line)
             followed = self._followed.get(message["token"])
             if message["op"] == "run":
                 self.known[message["token"]] = message

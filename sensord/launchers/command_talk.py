@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import anyio
+import orjson
 from anyio.abc import SocketStream
 
 State = dict[str, Any]
@@ -30,13 +31,24 @@ class Followed:
         self.changed.set()
 
 
-# Not orjson: a file name that is not UTF-8 is text with lone surrogates, which only this one writes (as \udcXX).
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 def as_line(message: State) -> bytes:
     """A message as it is sent."""
-    return _ENCODER.encode(message).encode() + b"\n"
+    try:
+        return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # A file name that is not UTF-8 is text with lone surrogates, which only this writes (as \udcXX).
+        return _ENCODER.encode(message).encode() + b"\n"
+
+
+def from_line(line: bytes) -> State:
+    """A message as it came."""
+    try:
+        message: State = orjson.loads(line)
+    except orjson.JSONDecodeError:  # As above, in an answer.
+        message = json.loads(line)
+    return message
 
 
 async def greet(stream: SocketStream, greeting: State) -> tuple[State | None, bytes]:
@@ -49,5 +61,4 @@ async def greet(stream: SocketStream, greeting: State) -> tuple[State | None, by
     except (anyio.EndOfStream, anyio.BrokenResourceError):
         return None, b""
     head, _, rest = data.partition(b"\n")
-    hello: State = json.loads(head)
-    return hello, rest
+    return from_line(head), rest
