@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sensord.launchers import command_process as system
-    from sensord.launchers.command_journal import Journal, Record
+    from sensord.launchers.command_journal import FULL, Journal, Record
 else:
     import command_process as system
-    from command_journal import Journal, Record
+    from command_journal import FULL, Journal, Record
 
 LOST = "the supervisor was killed; the exit code is unknown"
 RESTARTED = "the machine restarted while it ran"
@@ -128,7 +128,7 @@ class Following:
             try:
                 self._journal.ended(record)
             except OSError as error:
-                if error.errno != errno.ENOSPC:
+                if error.errno not in FULL:
                     raise
                 record.ended, run.settled = None, False
                 continue

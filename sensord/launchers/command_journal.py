@@ -22,6 +22,7 @@ from typing import Any
 
 NAME = "supervisor.journal"
 SLOT = 1024
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})  # A quota that is used up is a full disk to us.
 _START, _PID, _EXIT = slice(0, 384), slice(384, 512), slice(512, 1023)
 _MARK = 1023
 _HEADER = b"sensord supervisor journal 1\n".ljust(SLOT, b"\0")
@@ -113,19 +114,20 @@ class Journal:
         try:
             self._rewrite()
         except OSError as error:
-            if error.errno != errno.ENOSPC or damaged or not raw:
+            if error.errno not in FULL or damaged or not raw:
                 raise
             self._keep(raw, found)
 
     def begin(self, records: list[Record]) -> None:
-        """Write START of these, in new slots. ENOSPC: there is no room, and none of them is known."""
-        self._make_room(len(records))
+        """Write START of these, in new slots. ENOSPC: there is no room, or no quota, and none of them is known."""
         self._batch += 1
-        slots = []
         for number, record in enumerate(records, self._used):
             record.slot, record.batch = number, self._batch
-            slots.append(record.whole())
-        self._write(b"".join(slots), self._used * SLOT)
+        try:
+            self._make_room(len(records))
+            self._write(b"".join(record.whole() for record in records), self._used * SLOT)
+        except OSError as error:
+            raise OSError(errno.ENOSPC if error.errno in FULL else error.errno, error.strerror) from error
         self._used += len(records)
         self.records.update((record.token, record) for record in records)
 
@@ -167,7 +169,7 @@ class Journal:
         try:
             self._rewrite()
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if error.errno not in FULL:
                 raise
 
     def _never_ran(self, record: Record) -> bool:
@@ -221,7 +223,7 @@ class Journal:
             try:
                 os.posix_fallocate(self._file, self._made * SLOT, size * SLOT)
             except OSError as error:
-                if error.errno == errno.ENOSPC and size > need:
+                if error.errno in FULL and size > need:
                     continue
                 raise
             # Written once, so that a start is a plain overwrite and costs the file system no journal commit.

@@ -71,17 +71,22 @@ def last_line(path: Path) -> str:
 
 def _pieces(file: int, at: int, end: int) -> Iterator[bytes]:
     while at < end:
-        try:
-            data = min(os.lseek(file, at, os.SEEK_DATA), end)
-        except OSError:  # ENXIO: nothing but a hole until the end.
-            data = end
+        data = _seek(file, at, os.SEEK_DATA, end)
         if data > at:
             yield f"\n… {data - at} bytes cut …\n".encode()
             at = data
-        hole = min(os.lseek(file, at, os.SEEK_HOLE), end) if at < end else at
-        while at < hole:
-            piece = os.pread(file, min(_PIECE, hole - at), at)
-            if not piece:
-                return
-            at += len(piece)
+            continue
+        piece = os.pread(file, min(_PIECE, end - at), at)
+        # Asked after reading: the log may be cut at any moment, and what is cut by then has been read as zeros.
+        piece = piece[: _seek(file, at, os.SEEK_HOLE, end) - at]
+        at += len(piece)
+        if piece:
             yield piece
+
+
+def _seek(file: int, at: int, what: int, end: int) -> int:
+    """Where the next data, or the next hole, begins; `end` if not before that."""
+    try:
+        return min(os.lseek(file, at, what), end)
+    except OSError:  # ENXIO: the file has nothing more, or ends before `at` by now.
+        return end

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -119,17 +120,22 @@ async def open_gate(path: Path) -> None:
 
 
 def pid_of(token: str) -> int:
-    """The process that leads the session of that attempt."""
+    """The process that leads the session of that attempt, which has been started.
+
+    Its environment may be seen only a moment after its start: Linux lets the parent go on before it is in place.
+    """
     run_id, _, attempt = token.partition(".")
     wanted = {f"SENSORD_RUN_ID={run_id}".encode(), f"SENSORD_ATTEMPT={attempt}".encode()}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                held = set((entry / "environ").read_bytes().split(b"\0"))
-            except OSError:
-                continue
-            if wanted <= held and os.getsid(int(entry.name)) == int(entry.name):
-                return int(entry.name)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    held = set((entry / "environ").read_bytes().split(b"\0"))
+                except OSError:
+                    continue
+                if wanted <= held and os.getsid(int(entry.name)) == int(entry.name):
+                    return int(entry.name)
     raise AssertionError(f"no process of {token}")
 
 

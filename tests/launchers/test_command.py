@@ -16,6 +16,7 @@ from tests.launchers.command_kit import (
     NOTE,
     commands,
     ended,
+    gone,
     job,
     log_of,
     new_run,
@@ -70,7 +71,8 @@ async def test_arguments_arrive_as_they_are_and_no_shell_sees_them(opened: Comma
 
 
 async def test_the_environment_is_an_allow_list_and_holds_the_runs_own(tmp_path: Path) -> None:
-    environ = {"PATH": os.environ["PATH"], "HOME": "/h", "SENSORD_TOKEN": "planted", "AWS_SECRET": "planted"}
+    environ = {"PATH": os.environ["PATH"], "HOME": "/h", "LC_TIME": "de_DE"}
+    environ |= dict.fromkeys(("SENSORD_TOKEN", "AWS_SECRET", "PYTHONPATH", "LD_PRELOAD", "LC"), "planted")
     async with commands(tmp_path / "state", environ) as opened:
         launcher = job(
             opened, sys.executable, "-c", "import os, json; print(json.dumps(dict(os.environ)))", env={"REGION": "eu"}
@@ -79,7 +81,7 @@ async def test_the_environment_is_an_allow_list_and_holds_the_runs_own(tmp_path:
         assert (await ended(launcher, run)).status == "succeeded"
         env = json.loads(log_of(launcher, run))
         assert "planted" not in env.values()
-        assert (env["REGION"], env["HOME"], env["SENSORD_JOB"]) == ("eu", "/h", "load")
+        assert (env["REGION"], env["HOME"], env["LC_TIME"], env["SENSORD_JOB"]) == ("eu", "/h", "de_DE", "load")
         assert (env["SENSORD_RUN_ID"], env["SENSORD_ATTEMPT"], env["SENSORD_RUN_KEY"]) == (run.id, "1", "a.csv")
         config = json.loads(await anyio.Path(env["SENSORD_RUN_CONFIG"]).read_text())
         assert os.fsencode(config["path"]) == b"caf\xe9"
@@ -110,10 +112,13 @@ async def test_a_check_that_blocks_fails_the_run(opened: Commands) -> None:
     assert "no_nulls" in outcome.error
 
 
-async def test_a_timeout_ends_the_whole_group_also_what_ignores_it(opened: Commands) -> None:
-    outcome = await ended(job(opened, "sh", "-c", "trap '' TERM; sleep 60 & wait; sleep 60", timeout=0.2), new_run())
-    assert outcome.status == "failed"
-    assert "timed out" in outcome.error
+async def test_a_timeout_ends_the_whole_group_also_what_ignores_it(opened: Commands, tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    script = f"trap '' TERM; sleep 60 & echo $$ $! > {note}; wait; sleep 60"
+    outcome = await ended(job(opened, "sh", "-c", script, timeout=1.0), new_run())
+    assert (outcome.status, outcome.error) == ("failed", "timed out after 1s")
+    for pid in note.read_text().split():
+        await gone(int(pid))
 
 
 async def test_a_cancelled_run_ends_as_cancelled(opened: Commands) -> None:

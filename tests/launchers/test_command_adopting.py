@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,67 +13,28 @@ from pathlib import Path
 import anyio
 import pytest
 
-from sensord.launchers import Outcome, Run
-from sensord.launchers.command import Commands
 from tests.launchers.command_kit import (
     NOTE,
+    adopted,
     commands,
-    ended,
+    gate,
     job,
+    left_running,
     new_run,
-    supervisors,
+    open_gate,
 )
 
 
-async def leave_running(state: Path, argv: tuple[str, ...], run: Run) -> None:
-    """Launch as a daemon that then ends; the job goes on."""
-    async with commands(state) as opened, anyio.create_task_group() as group:
-        started = anyio.Event()
-        group.start_soon(job(opened, *argv).launch, run, lambda _at: started.set())
-        with anyio.fail_after(20):
-            await started.wait()
-        group.cancel_scope.cancel()
-
-
 async def test_a_job_outlives_its_daemon_and_is_adopted_with_its_true_end(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    os.mkfifo(go)
-    argv = ("sh", "-c", f"read x < {go}; exit 7")
-    run = new_run()
-    await leave_running(tmp_path / "state", argv, run)
+    through, run = gate(tmp_path), new_run()
+    argv = ("sh", "-c", f"read x < {through}; exit 7")
+    supervisor = await left_running(tmp_path / "state", run, *argv)
     async with commands(tmp_path / "state") as opened:
-        launcher = job(opened, *argv)
-        assert await launcher.adopt(new_run(), lambda _at: None) is None
-        await anyio.to_thread.run_sync(go.write_text, "x\n")
-        with anyio.fail_after(20):
-            outcome = await launcher.adopt(run, lambda _at: None)
-        assert outcome is not None
+        assert opened.supervisor_pid == supervisor, "it outlives the daemon as well"
+        assert await job(opened, *argv).adopt(new_run(), lambda _at: None) is None, "never started"
+        await open_gate(through)
+        outcome = await adopted(opened, run)
         assert (outcome.status, outcome.error) == ("failed", "exit code 7")
-        await launcher.forget(run)
-
-
-async def test_a_killed_supervisor_costs_at_most_the_exit_code_which_is_then_lost(
-    opened: Commands, tmp_path: Path
-) -> None:
-    launcher, run = job(opened, "sh", "-c", "sleep 1; exit 3"), new_run()
-    outcomes: list[Outcome] = []
-    started = anyio.Event()
-
-    async def follow() -> None:
-        outcomes.append(await launcher.launch(run, lambda _at: started.set()))
-
-    with anyio.fail_after(30):
-        async with anyio.create_task_group() as group:
-            group.start_soon(follow)
-            await started.wait()
-            for pid in supervisors(tmp_path / "state"):
-                os.kill(pid, signal.SIGKILL)
-    # Its successor reads the code off the zombie where init leaves it long enough; else it says that it cannot know.
-    assert (outcomes[0].status, outcomes[0].error) in {
-        ("failed", "exit code 3"),
-        ("lost", outcomes[0].error),
-    }
-    assert (await ended(job(opened, "true"), new_run())).status == "succeeded"
 
 
 # A daemon that starts runs whose tokens it has noted, as the ledger does, until it is killed.

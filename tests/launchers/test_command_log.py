@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,31 @@ from sensord.launchers.command_process import cut
 MIB = 1 << 20
 
 
-def cut_log(folder: Path) -> Path:
-    """Three MiB of numbered lines, cut to one."""
+def numbered(start: int, end: int) -> bytes:
+    """The bytes from `start` to `end` of a log of numbered lines."""
+    return b"".join(b"%015d\n" % number for number in range(start // 16, end // 16))
+
+
+def make_log(folder: Path) -> Path:
+    """Three MiB of numbered lines."""
     path = folder / "1.log"
-    path.write_bytes(b"".join(b"%015d\n" % number for number in range(3 * MIB // 16)))
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    path.write_bytes(numbered(0, 3 * MIB))
+    return path
+
+
+def cut_to_one_mib(path: Path, more: int = 0) -> None:
+    opened = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        cut(opened, "1.log", MIB)
+        cut(opened, path.name, MIB + more)
     except OSError as error:
         pytest.skip(f"this file system cannot punch holes: {error.strerror}")
     finally:
         os.close(opened)
+
+
+def cut_log(folder: Path) -> Path:
+    path = make_log(folder)
+    cut_to_one_mib(path)
     return path
 
 
@@ -47,6 +62,54 @@ def test_a_writer_goes_on_at_the_end_of_a_cut_log(tmp_path: Path) -> None:
         file.write(b"more\n")
     assert b"".join(read_log(path, tail_bytes=5)) == b"more\n"
     assert path.stat().st_size == 3 * MIB + 5
+
+
+@pytest.mark.parametrize("before", [1, 3, 8, 30, 40])
+def test_what_is_cut_while_somebody_reads_is_said_as_well_and_never_shown_as_zeros(tmp_path: Path, before: int) -> None:
+    path = make_log(tmp_path)
+    reading = read_log(path)
+    read = b"".join(next(reading) for _ in range(before))
+    cut_to_one_mib(path, 4 * 4096)  # So that what is left of the head ends amid a piece.
+    read += b"".join(reading)
+    head, _, rest = read.partition("\n… ".encode())
+    number, said, tail = rest.partition(" bytes cut …\n".encode())
+    assert b"\0" not in read
+    assert head == numbered(0, len(head))
+    if said:
+        assert tail == numbered(len(head) + int(number), 3 * MIB)
+    else:
+        assert read == numbered(0, 3 * MIB), "it was past the middle"
+    assert bool(said) == (before < 40)
+
+
+def test_a_log_that_its_job_empties_while_somebody_reads_comes_to_an_end(tmp_path: Path) -> None:
+    path = make_log(tmp_path)
+    reading = read_log(path)
+    assert next(reading) == numbered(0, 1 << 16)
+    path.write_bytes(b"")
+    assert b"".join(reading) == f"\n… {3 * MIB - (1 << 16)} bytes cut …\n".encode()
+
+
+async def test_following_says_what_was_cut_before_it_came_to_be_read(tmp_path: Path) -> None:
+    path = make_log(tmp_path)
+    followed = b""
+    pieces = follow_log(path, lambda: path.stat().st_size > 6 * MIB, clock=Clock(sleep=grow_and_cut(path)))
+    async for piece in pieces:
+        followed += piece
+    shown, _, rest = followed.partition("\n… ".encode())
+    number, _, tail = rest.partition(" bytes cut …\n".encode())
+    assert shown == numbered(0, 3 * MIB), "what was there at the first look"
+    assert tail == numbered(3 * MIB + int(number), 9 * MIB)
+    assert int(number) >= 5 * MIB
+
+
+def grow_and_cut(path: Path) -> Callable[[float], Awaitable[None]]:
+    async def step(_seconds: float) -> None:
+        with path.open("ab") as file:
+            file.write(numbered(3 * MIB, 9 * MIB))
+        cut_to_one_mib(path)
+
+    return step
 
 
 def test_the_end_of_a_log_is_read_alone(tmp_path: Path) -> None:

@@ -99,15 +99,14 @@ async def killing_its_supervisors(folder: Path, count: int, kills: int) -> dict[
                 group.start_soon(kill)
                 for number in range(count):
                     group.start_soon(one, number)
-    told = {token: (code, outcome) for token, (code, outcome) in outcomes.items()}
-    assert len(told) == count
+    assert len(outcomes) == count
     done = [line.split() for line in effects.read_text().splitlines()]
     assert len({token for token, _ in done}) == len(done), "an attempt was started twice"
-    for token, (code, outcome) in told.items():
+    for token, (code, outcome) in outcomes.items():
         if outcome.status != "lost":
             assert outcome.metadata["exit_code"] == code, token
             assert [token, str(code)] in done, token
-    statuses = [outcome.status for _, outcome in told.values()]
+    statuses = [outcome.status for _, outcome in outcomes.values()]
     return {status: statuses.count(status) for status in sorted(set(statuses))}
 
 

@@ -59,6 +59,19 @@ def test_a_line_that_is_wrong_is_a_note_and_the_others_count(tmp_path: Path, lin
     assert not report.quality
 
 
+@pytest.mark.parametrize("torn", [b'{"metada', b'{"metadata": {"rows": 2', b'{"metadata": {"rows": 2}}\0\0\0'])
+def test_a_last_line_that_its_job_did_not_finish_is_a_note_and_the_others_count(tmp_path: Path, torn: bytes) -> None:
+    report = read_report(written(tmp_path, {"metadata": {"rows": 1}}, torn))
+    assert report.metadata == {"rows": 1}
+    assert [error.partition(":")[0] for error in report.errors] == ["line 2"]
+
+
+def test_one_line_that_is_too_long_is_not_read_at_all_and_it_is_said(tmp_path: Path) -> None:
+    report = read_report(written(tmp_path, {"metadata": {"x": "x" * MAX_BYTES}}))
+    assert report.metadata == {}
+    assert report.errors == [f"only the first {MAX_BYTES} bytes of the report were read"]
+
+
 def test_a_sample_is_cut_to_rows_columns_and_characters(tmp_path: Path) -> None:
     row = {f"column {number}": "x" * 600 for number in range(60)}
     result = {"check": "c", "passed": False, "sample": [row] * 22, "detail": "d" * 9000, "metrics": row}

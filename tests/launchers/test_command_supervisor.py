@@ -111,8 +111,11 @@ async def test_a_cancellation_reaches_a_job_whose_supervisor_was_killed(tmp_path
     assert outcomes[0].status == "cancelled"
 
 
-def planted(state: Path, **fields: object) -> Record:
-    """A journal that holds one attempt as an earlier supervisor left it."""
+def planted(state: Path, since: tuple[int, int] = (1, 2), **fields: object) -> Record:
+    """A journal that holds one attempt as an earlier supervisor left it; its pid is this very process.
+
+    `since` are the ticks between which it is said to have started: none of them is when this process did.
+    """
     state.mkdir()
     run = new_run()
     start = {"day": f"{run.requested_at:%Y-%m-%d}", "boot": boot_id(), "batch": 0, "due": None, "grace": 1.0}
@@ -122,7 +125,7 @@ def planted(state: Path, **fields: object) -> Record:
         journal = Journal(folder, boot_id())
         journal.begin([record])
         journal.starting(record)
-        record.pid, record.since, record.started = os.getpid(), [1, 2], 1_000_000
+        record.pid, record.since, record.started = os.getpid(), [*since], 1_000_000
         journal.started(record)
         journal.sync()
     finally:
@@ -139,14 +142,14 @@ def run_of(record: Record) -> Run:
 
 
 async def test_after_a_restart_of_the_machine_what_ran_is_lost(tmp_path: Path) -> None:
-    record = planted(tmp_path / "state", boot="another-boot")
+    record = planted(tmp_path / "state", (0, 1 << 40), boot="another-boot")  # Its pid lives, and its ticks fit.
     async with commands(tmp_path / "state") as opened:
         outcome = await adopted(opened, run_of(record))
     assert (outcome.status, outcome.error) == ("lost", "the machine restarted while it ran")
 
 
 async def test_a_pid_that_became_another_process_is_neither_followed_nor_ended(tmp_path: Path) -> None:
-    record = planted(tmp_path / "state", due=0.0)  # The pid is this very process; it would be ended at once.
+    record = planted(tmp_path / "state", due=0.0)  # It would be ended at once.
     async with commands(tmp_path / "state") as opened:
         outcome = await adopted(opened, run_of(record))
     assert outcome.status == "lost"

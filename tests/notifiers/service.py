@@ -67,6 +67,7 @@ class Watched:
     def __init__(self, inner: Database) -> None:
         self.inner = inner
         self.busy = 0
+        self._rested = anyio.Event()
 
     async def write(self, op: Op[T, R], item: T) -> R:
         with self._work():
@@ -80,6 +81,11 @@ class Watched:
         with self._work():
             return await self.inner.read(query)
 
+    async def rest(self) -> None:
+        """Return when it is not at work: a real wait for its threads, which have the processor meanwhile."""
+        while self.busy:
+            await self._rested.wait()
+
     @contextmanager
     def _work(self) -> Iterator[None]:
         self.busy += 1
@@ -87,6 +93,9 @@ class Watched:
             yield
         finally:
             self.busy -= 1
+            if not self.busy:
+                self._rested.set()
+                self._rested = anyio.Event()
 
 
 @dataclass
@@ -196,8 +205,7 @@ class Patient:
         for _ in range(10):
             await checkpoint()
         while self.database.busy:
-            # A real wait for the database's threads: whatever is going on there gets on.
-            await select(self.database.inner, "SELECT 1")
+            await self.database.rest()
             for _ in range(10):
                 await checkpoint()
         self.time.advance(self.step)
