@@ -144,9 +144,13 @@ class Journal:
         self._write(record.exit_part(), record.slot * SLOT + _EXIT.start)
 
     def forget(self, record: Record) -> None:
-        """Let the record go. Without a sync: at worst it is remembered and forgotten again."""
-        self._mark(record, b"F")
+        """Let the record go. Without a sync, or room: at worst it is remembered and forgotten again."""
         del self.records[record.token]
+        try:
+            self._mark(record, b"F")
+        except OSError as error:
+            if error.errno not in FULL:  # Where overwriting takes room, as with copy on write.
+                raise
 
     def sync(self) -> None:
         """Make everything written so far durable. A failure is final: what the file holds is then unknown."""

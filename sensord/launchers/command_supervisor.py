@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from sensord.launchers import command_process as system
     from sensord.launchers.command_daemons import Daemon, Daemons
     from sensord.launchers.command_following import Following
-    from sensord.launchers.command_journal import Journal, Record
+    from sensord.launchers.command_journal import FULL, Journal, Record
     from sensord.launchers.command_syncing import Syncing
 else:  # Behind the standard library, so that no neighbour's name can hide one of its modules.
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import command_process as system
     from command_daemons import Daemon, Daemons
     from command_following import Following
-    from command_journal import Journal, Record
+    from command_journal import FULL, Journal, Record
     from command_syncing import Syncing
 
 VERSION = 1
@@ -115,9 +115,7 @@ class Supervisor:
         self._tell_ended(self._following.settle())
         self._sync()
         if self._ready:  # One at a time: what ends meanwhile is told, and its place taken, without waiting for all.
-            start = self._ready.popleft()
-            self._start(start)
-            self._daemons.tell(_known(start.record))
+            self._start(self._ready.popleft())
         self._cancel()
         self._greet()
         self._daemons.send()
@@ -222,18 +220,27 @@ class Supervisor:
     def _start(self, start: Start) -> None:
         """Make the process, or write down why there is none."""
         record, ask = start.record, start.ask
-        self._journal.starting(record)
+        try:
+            self._journal.starting(record)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            os.close(start.log)  # Without its mark it was not acted upon: it is forgotten, and asked for again.
+            self._journal.forget(record)
+            _refuse(start.daemon, record.token, _reason(error))
+            return
         try:
             record.pid, record.since = system.spawn(ask["argv"], start.daemon.env | ask["env"], ask["cwd"], start.log)
         except system.NotStartedError as error:
             record.end("refused", None, str(error))
             self._journal.ended(record)
-            return
+        else:
+            record.started = time.time_ns() // 1000
+            self._journal.started(record)
+            self._following.follow(record, record.pid, os.pidfd_open(record.pid))
         finally:
             os.close(start.log)
-        record.started = time.time_ns() // 1000
-        self._journal.started(record)
-        self._following.follow(record, record.pid, os.pidfd_open(record.pid))
+        self._daemons.tell(_known(record))
 
     def _greet(self) -> None:
         """Answer greetings with everything that is known."""
