@@ -161,7 +161,7 @@ VERBS: dict[str, dict[str, Callable[..., None]]] = {
     "runs": {"cancel": runs.cancel, "retry": runs.retry, "logs": runs.logs},
     "events": {"publish": telling.publish, "replay": telling.replay},
     "subscriptions": {"add": telling.subscribe, "remove": telling.unsubscribe},
-    "deliveries": {"replay": telling.replay},
+    "deliveries": {"replay": telling.replay, "resume": resume},
     "keys": {"show": show_key, "forget": forget},
     "destinations": {"resume": resume},
 }

@@ -202,11 +202,12 @@ def judge(world: World) -> str:
         "SELECT run, count(*) FROM events WHERE type IN ('run.succeeded','run.failed','run.lost') GROUP BY run"
     )
     assert sorted(terminal) == sorted((run, 1) for run, _, _, _ in runs), "one terminal event a run"
-    messages, copies, doubts = _judge_messages(world, {run: name for run, name, _, _ in runs})
+    messages, copies, doubts, never = _judge_messages(world, {run: name for run, name, _, _ in runs})
     assert world.ledger("PRAGMA integrity_check") == [("ok",)]
     return (
         f"seed {world.seed}: {len(runs)} files, {world.kills} daemons and {world.supervisor_kills} supervisors killed, "
-        f"{lost} runs lost, {messages} messages, {copies} copies, {doubts} answers in doubt"
+        f"{lost} runs lost, {messages} messages, {copies} copies, {doubts} answers in doubt, "
+        f"{never} messages with both answers lost that never came"
     )
 
 
@@ -225,23 +226,27 @@ def _judge_runs(world: World, runs: Sequence[tuple[Any, ...]]) -> int:
     return len(lost)
 
 
-def _judge_messages(world: World, names: dict[str, str]) -> tuple[int, int, int]:
-    """Everyone subscribed was told of each run, and twice only where an answer was in doubt."""
+def _judge_messages(world: World, names: dict[str, str]) -> tuple[int, int, int, int]:
+    """Everyone subscribed was told of each run; twice, or not at all, only where answers were in doubt, and said so."""
     rows = world.ledger(
         "SELECT d.destination, d.status, d.doubtful, e.run FROM deliveries d JOIN events e ON e.id = d.event"
     )
-    told = Counter((to, run) for to, status, _, run in rows if status in ("delivered", "uncertain"))
-    for run in names:
-        for one in ("inbox:", *world.chosen):
-            assert told[one, run] == 1, f"{one} was not told of run {run}: {told[one, run]}"
+    told = {
+        (to, run): (status, doubt) for to, status, doubt, run in rows if run and status in ("delivered", "uncertain")
+    }
+    assert len(told) == sum(1 for _, status, _, run in rows if run and status in ("delivered", "uncertain"))
+    assert set(told) == {(one, run) for one in ("inbox:", *world.chosen) for run in names}, "each of each run, once"
+    noticed = {subject for (subject,) in world.ledger("SELECT subject FROM events WHERE type = 'message'")}
     of = re.compile("|".join(map(re.escape, sorted(names.values(), reverse=True))))
     copies = Counter((to, found[0]) for to, text in world.sent() if (found := of.search(text)))
-    doubts: Counter[tuple[str, str]] = Counter()
-    for to, _, doubt, run in rows:
-        doubts[to, names[run]] += doubt
+    never = 0
     for one in world.chosen:
-        for name in names.values():
-            count = copies[one, name]
-            assert count >= 1, f"{one} never got {name}"
-            assert count <= 1 + doubts[one, name], f"{one} got {name} {count} times without a doubt"
-    return sum(copies.values()), sum(copies.values()) - len(copies), sum(doubts.values())
+        for run, name in names.items():
+            (status, doubt), count = told[one, run], copies[one, name]
+            assert count <= 1 + doubt, f"{one} got {name} {count} times without a doubt"
+            if count == 0:  # Sent, its answer lost; sent once more, marked; that answer lost as well.
+                assert (status, doubt) == ("uncertain", 2), f"{one} never got {name}, which is {status}"
+                assert one in noticed, f"{one} never got {name}, and the owner was not told"
+                never += 1
+    again = sum(count - 1 for count in copies.values())
+    return sum(copies.values()), again, sum(doubt for _, doubt in told.values()), never
