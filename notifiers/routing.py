@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import structlog
 from sqlalchemy import Connection, func, select
 
 from notifiers.bus.embedded import from_row
@@ -18,7 +18,7 @@ from notifiers.tables import deliveries, events
 from rules.event import Event
 from rules.routing import Router, Subscription, Verdict, compile_where
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Routing:
@@ -69,7 +69,7 @@ class Routing:
                 router.add(_subscription(row))
             except ValueError as error:
                 # Both ways in check what they let in, so this was written by another version of the program.
-                log.error("subscription.unusable", subscription=row["id"], error=str(error))  # noqa: TRY400 - no bug of ours
+                log.error("subscription.unusable", extra={"subscription": row["id"], "error": str(error)})  # noqa: TRY400 - no bug of ours
         self._since = {row["id"]: row["since_seq"] for row in directory.subscriptions}
         self._router, self.directory = router, directory
 
@@ -105,7 +105,7 @@ class Routing:
                 self._router.add(subscription)
         except ValueError as error:
             # Whoever publishes checks the topic; one bad event must not keep all later ones from being told.
-            log.error("event.unroutable", event_id=event.id, error=str(error))  # noqa: TRY400 - no bug of ours
+            log.error("event.unroutable", extra={"event_id": event.id, "error": str(error)})  # noqa: TRY400 - no bug of ours
             return []
         else:
             return verdicts

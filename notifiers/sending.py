@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from random import Random
-
-import structlog
 
 from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
 from notifiers.clock import Clock, to_us
@@ -16,7 +15,7 @@ from notifiers.owner import Owner
 from notifiers.store import Claimed, Result
 from rules.event import Event
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Sending:
@@ -69,7 +68,7 @@ class Sending:
             return claimed.progress.lay_out(channel.render, self._wording(claimed.event))
         except Exception as error:
             # Nothing was sent for certain. It may be a passing trouble of the machine, so it is tried again.
-            log.exception("delivery.unrenderable", delivery=claimed.id)
+            log.exception("delivery.unrenderable", extra={"delivery": claimed.id})
             tries = claimed.attempts - len(claimed.progress.receipts)
             raise DeliveryError(
                 f"the message cannot be rendered: {type(error).__name__}",
@@ -80,10 +79,12 @@ class Sending:
     def _failed(self, claimed: Claimed, error: DeliveryError, parts: list[Part] | None) -> Result:
         log.info(
             "delivery.failed",
-            delivery=claimed.id,
-            destination=claimed.destination,
-            reason=error.reason.value,
-            error=str(error),
+            extra={
+                "delivery": claimed.id,
+                "destination": claimed.destination,
+                "reason": error.reason.value,
+                "error": str(error),
+            },
         )
         return failed(
             claimed,
@@ -110,5 +111,5 @@ async def _call(channel: Channel, target: str, part: Part) -> Receipt:
         while where is not None and where.tb_next is not None:
             where = where.tb_next
         line = f"{where.tb_frame.f_code.co_name}:{where.tb_lineno}" if where is not None else ""
-        log.error("channel.broke", error=type(error).__name__, at=line)  # noqa: TRY400 - a traceback may hold a secret
+        log.error("channel.broke", extra={"error": type(error).__name__, "at": line})  # noqa: TRY400 - a traceback may hold a secret
         raise DeliveryError(f"the channel broke: {type(error).__name__}", Reason.answer_lost, uncertain=True) from None

@@ -7,7 +7,9 @@ from typing import cast
 from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-_HAS_ALSO = text("also IS NOT NULL")  # Few events have a second topic; the others need no place in its index.
+# Few events have a second topic; the others need no place in its index.
+_HAS_ALSO = text("also IS NOT NULL")
+_BY_ALSO = Index("events_by_also", "also", "seq", sqlite_where=_HAS_ALSO)
 
 # SQLite gives a rowid only to a column that is exactly INTEGER; PostgreSQL needs 64 bits.
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")
@@ -18,8 +20,8 @@ class EventRow(SQLModel, table=True):
 
     __tablename__ = "events"
     __table_args__ = (
+        _BY_ALSO,
         Index("events_by_topic", "topic", "seq"),
-        Index("events_by_also", "also", "seq", sqlite_where=_HAS_ALSO, postgresql_where=_HAS_ALSO),
         Index("events_by_run", "run", "seq"),
         Index("events_by_time", "time"),
         # Without it SQLite gives a pruned row's number again, and readers would pass over the new event.
@@ -140,3 +142,8 @@ deliveries = table(DeliveryRow)
 destinations = table(DestinationRow)
 inbox = table(InboxRow)
 bus_cursors = table(BusCursorRow)
+
+
+def prepare_postgresql() -> None:
+    """Complete what PostgreSQL is to be told of the tables. Said with the tables, it would be loaded with SQLite too."""
+    _BY_ALSO.dialect_kwargs["postgresql_where"] = _HAS_ALSO

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-
-import structlog
 
 from notifiers.bell import Bell
 from notifiers.channels import Channel
@@ -16,7 +15,7 @@ from notifiers.store import Result, Waiting, load_lane, load_waiting, recent_cal
 from rules.lanes import Item, Lanes
 from rules.pacing import Window
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 MEMORY_S = 120.0
 """Calls that ended this long ago still count after a restart; longer than any window that a channel declares."""
@@ -96,7 +95,7 @@ class WaitingRoom:
             try:
                 limits = tuple(self._channels[name].windows(target))
             except Exception as error:  # noqa: BLE001 - sending says what is wrong with the target, and records it
-                log.warning("delivery.no_windows", destination=destination, error=type(error).__name__)
+                log.warning("delivery.no_windows", extra={"destination": destination, "error": type(error).__name__})
         return (*limits, Window(f"/{name}", self._per_channel, 0.0), Window(f"/{destination}", 1, 0.0))
 
     def called(self, item: Item) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from notifiers.bus.embedded import EmbeddedBus
@@ -19,6 +21,7 @@ from notifiers.clock import SYSTEM, Clock, to_us
 from notifiers.delivery import Delivery, open_delivery
 from notifiers.subscriptions import Configured, Wanted, sync_configured
 from rules.triggers import Rule, compile_rule
+from sensord import interpreter
 from sensord.config import Config, JobConfig, SensorConfig
 from sensord.launchers import Launcher
 from sensord.launchers.command import CommandConfig, Commands, open_commands
@@ -30,7 +33,7 @@ from sensord.sensing import Sensing
 from sensord.sources import Source
 from sensord.sources.directory import DirectoryConfig, open_directory
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = (1.0, 60.0)  # Between two lives of a source that broke: from, and at most.
 
@@ -75,7 +78,7 @@ class App:
             try:
                 await source.run(sensing, cursor)
             except Exception as error:
-                log.exception("sensor.broke", sensor=name)
+                log.exception("sensor.broke", extra={"sensor": name})
                 await sensing.failed(f"it broke and is started again: {error!r}")
             await self.clock.sleep(pause)
             pause = min(pause * 2, longest)
@@ -91,9 +94,11 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(config.database))
         await database.write(sync_configured, _subscriptions(config, clock))
+        loaded = asyncio.get_running_loop().run_in_executor(None, _load_channels, config)
+        commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
+        await loaded  # Meanwhile, a new supervisor came up beside it.
         channels = await _open_channels(config, database, clock, stack)
         delivery = await stack.enter_async_context(open_delivery(database, channels, clock=clock, owner=config.owner))
-        commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
         hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
         launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}
         checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}
@@ -122,6 +127,15 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
             )
             app.sources[name] = await _open_source(name, sensor, clock, stack)
         yield app
+
+
+def _load_channels(config: Config) -> None:
+    """Load the SDKs of the configured channels: that takes as long as a supervisor needs to come up."""
+    with interpreter.loading():
+        if config.telegram is not None:
+            import_module("notifiers.channels.telegram_api")
+        if config.slack is not None:
+            import_module("slack_sdk.web.async_client")
 
 
 async def _open_channels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import socket
@@ -12,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
-import structlog
 
 from sensord import interpreter
 from sensord.app import App, open_app
@@ -22,10 +22,11 @@ from sensord.launchers.command_starting import SupervisorUnavailableError
 from sensord.ledger.engine import DatabaseInUse, DatabaseUnusable
 from sensord.ledger.looking import promises
 from sensord.ledger.schema import SchemaError
-from sensord.secrets import redact, setup_logging
+from sensord.logs import setup_logging
+from sensord.secrets import redact
 from sensord.web.api import serve
 
-log = structlog.get_logger("sensord")
+log = logging.getLogger("sensord")
 
 _END_SECONDS = 20.0  # More than the drain of messages and the server's last answers take together.
 
@@ -39,7 +40,7 @@ def run_daemon(config: Config) -> int:
         anyio.run(_live, config)
     except* (DatabaseInUse, DatabaseUnusable, SchemaError, SupervisorUnavailableError, OSError) as group:
         for error in _leaves(group):
-            log.error("daemon.cannot_run", reason=redact(str(error)))  # noqa: TRY400 - a sentence, not a traceback
+            log.error("daemon.cannot_run", extra={"reason": redact(str(error))})  # noqa: TRY400 - a sentence, not a traceback
         code = 1
     return code
 
@@ -62,7 +63,7 @@ async def _live(config: Config) -> None:
             await work.start(app.run)
             async with serve(app) as url:
                 with _noted(config.state, url):
-                    log.info("daemon.ready", url=url, **await app.database.read(promises), **_counts(app))
+                    log.info("daemon.ready", extra={"url": url, **await app.database.read(promises), **_counts(app)})
                     _notify("READY=1")
                     interpreter.settle()
                     try:
@@ -77,7 +78,7 @@ async def _heed(scope: anyio.CancelScope) -> None:
     """The first signal ends it in order; a second one ends it at once."""
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
-            log.info("daemon.ending", signal=signal.Signals(number).name)
+            log.info("daemon.ending", extra={"signal": signal.Signals(number).name})
             break
     # Whatever hangs (a channel, a disk, a server), the end comes; what is committed is found again at the next start.
     forced = threading.Timer(_END_SECONDS, _end_by_force)
@@ -89,7 +90,10 @@ async def _heed(scope: anyio.CancelScope) -> None:
 
 
 def _end_by_force() -> None:
-    log.error("daemon.ended_by_force", after_seconds=_END_SECONDS, reason="something did not end; nothing is lost")
+    log.error(
+        "daemon.ended_by_force",
+        extra={"after_seconds": _END_SECONDS, "reason": "something did not end; nothing is lost"},
+    )
     os._exit(1)
 
 

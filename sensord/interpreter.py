@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 # While the ledger's thread works, whoever lets go of the interpreter's lock for a moment waits this long to get it
 # back. Python's 5 ms would stand at every small read of the loop.
@@ -11,6 +13,17 @@ _SWITCH_SECONDS = 0.0005
 # A burst of thousands of runs is thousands of objects that live a while. By default each 700 of them are gone over in
 # search of cycles, and again with the 7,000 they join: measured, a third of the time that a burst of requests takes.
 _GC_THRESHOLDS = (10_000, 10, 10)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Load modules without looking for cycles meanwhile: what they make stays. Measured: a seventh of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def tune() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import structlog
 from anyio import to_thread
 from sqlalchemy import Connection, delete, select
 
@@ -17,7 +17,7 @@ from notifiers.retention import Chunk, prune_deliveries, prune_events, prune_inb
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.tables import ticks
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 _EVERY = 3600.0
 
@@ -90,5 +90,5 @@ async def keep_bounded(database: LedgerDatabase, kept: Kept, state: Path, clock:
     while True:
         gone = await prune_once(database, kept, state, clock.now())
         if any(gone.values()):
-            log.info("retention.pruned", **gone)
+            log.info("retention.pruned", extra={**gone})
         await clock.sleep(_EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,6 @@ from heapq import heappop, heappush
 from typing import Any
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from notifiers.clock import Clock, from_us
@@ -25,7 +25,7 @@ from sensord.run_events import Hooks
 from sensord.run_steps import Steps
 from sensord.work import Work, open_runs, work_of, work_of_row
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 _DELAY = timedelta(seconds=2)  # Until a launch that could not be made (a full disk) is tried again.
 
@@ -149,7 +149,7 @@ class Running:
             try:
                 outcome = await self._outcome(work)
             except LaunchDelayed as delay:
-                log.warning("run.delayed", run=work.run.id, job=work.run.job, reason=str(delay))
+                log.warning("run.delayed", extra={"run": work.run.id, "job": work.run.job, "reason": str(delay)})
                 work.maybe_started = True
             finally:
                 self.queue.release(work.run.job)
@@ -187,7 +187,7 @@ class Running:
         except LaunchDelayed:
             raise
         except Exception as error:
-            log.exception("run.launcher_failed", run=work.run.id, job=work.run.job)
+            log.exception("run.launcher_failed", extra={"run": work.run.id, "job": work.run.job})
             return self._ended("lost", f"the launcher failed: {error}")
 
     async def _adopt(self, job: Job, work: Work) -> Outcome | None:
@@ -215,7 +215,7 @@ class Running:
 
     def _told(self, future: asyncio.Future[Sequence[bool]]) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
-            log.error("run.start_not_recorded", error=repr(error))
+            log.error("run.start_not_recorded", extra={"error": repr(error)})
         self._published()
 
     async def _settle(self, work: Work, outcome: Outcome) -> None:

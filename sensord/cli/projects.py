@@ -91,7 +91,10 @@ def schema() -> None:
 
 def run(context: typer.Context) -> None:
     """Run the daemon until it is told to end (SIGTERM, Ctrl-C); jobs go on running."""
-    from sensord.daemon import run_daemon
+    from sensord import interpreter
+
+    with interpreter.loading():
+        from sensord.daemon import run_daemon
 
     raise typer.Exit(run_daemon(configuration(context)))
 

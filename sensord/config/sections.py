@@ -24,7 +24,8 @@ from notifiers.channels.webhook import WebhookConfig
 from notifiers.settings import Secret, Settings
 from sensord.config.fields import Count, Destination, Name, Pattern, Period, Text, Where
 from sensord.config.parts import JobConfig, SensorConfig
-from sensord.secrets import Format, Level, redact, redacted
+from sensord.logs import Format, Level
+from sensord.secrets import redact, redacted
 
 _DAY = 86_400.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -10,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import anyio
-import structlog
 from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from notifiers.clock import Clock, to_us
@@ -27,7 +27,7 @@ _RETRY = 1.0
 _FORGET = 0.1
 DAMAGED = "the supervisor's journal was damaged; whether this attempt was started is unknown"
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 
 class Link:
@@ -149,11 +149,13 @@ class Link:
                     return
                 log.warning(
                     "supervisor_replaced",
-                    reason="the running supervisor speaks another version of the protocol; it goes on with our code",
-                    its_version=hello["version"],
-                    our_version=VERSION,
-                    pid=hello["pid"],
-                    runs=sum(1 for run in hello["runs"] if run["ended"] is None),
+                    extra={
+                        "reason": "the running supervisor speaks another version of the protocol; it goes on with ours",
+                        "its_version": hello["version"],
+                        "our_version": VERSION,
+                        "pid": hello["pid"],
+                        "runs": sum(1 for run in hello["runs"] if run["ended"] is None),
+                    },
                 )
                 await stream.send(as_line({"op": "replace", "argv": [*self._argv(), "--replace"]}))
             await self._clock.sleep(_PAUSE)
@@ -251,7 +253,9 @@ class Link:
                 while True:
                     rest = self._hear(rest + await stream.receive(1 << 18))
             except (anyio.EndOfStream, anyio.BrokenResourceError):
-                log.warning("supervisor_gone", pid=self.pid, reason="it closed the connection; another is started")
+                log.warning(
+                    "supervisor_gone", extra={"pid": self.pid, "reason": "it closed the connection; another is started"}
+                )
             tasks.cancel_scope.cancel()
 
     async def _write(self, stream: SocketStream) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections import deque
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
-import structlog
 from anyio import to_thread
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
@@ -25,7 +25,7 @@ from sensord.ledger.schema import upgrade
 T = TypeVar("T")
 R = TypeVar("R")
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
 # Under load a commit waits this long for company: half as many commits cost half as much, and nobody idle waits.
@@ -140,7 +140,7 @@ class LedgerDatabase:
     def _pause(self, conn: Connection | None, error: DBAPIError) -> Connection | None:
         """Wait a little for a full disk or a lost server; return the connection if it is still good."""
         if self.trouble is None:
-            log.error("database.waiting", reason=str(error.orig), retry_seconds=_RETRY_SECONDS)
+            log.error("database.waiting", extra={"reason": str(error.orig), "retry_seconds": _RETRY_SECONDS})
         self.trouble = str(error.orig)
         with self._wake:
             if not self._closing:

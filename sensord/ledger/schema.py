@@ -62,6 +62,8 @@ def state_of(engine: Engine) -> str | None:
 
 def _create(engine: Engine, revision: str) -> None:
     """Make the newest schema at once: the same as every revision in turn would, and Alembic need not be loaded."""
+    if engine.dialect.name == "postgresql":
+        notifying.prepare_postgresql()
     with _transaction(engine) as conn:
         SQLModel.metadata.create_all(conn, tables=_TABLES)
         conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))

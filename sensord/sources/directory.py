@@ -9,6 +9,7 @@ two versions of equal size within one tick of the file system's clock are one.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from sensord.sources.directory_names import DoneFile, Names
 
 if TYPE_CHECKING:
     from sensord.sources.directory_watch import Kernel
+
+log = logging.getLogger(__name__)
 
 TEMPORARY = (".*", "*.tmp", "*.part", "*.filepart", "*.crdownload")
 
@@ -97,14 +100,12 @@ async def open_directory(name: str, config: DirectoryConfig, *, clock: Clock = S
 
 
 def _listen(name: str, stack: ExitStack) -> Kernel | None:
-    import structlog
-
     try:
         from sensord.sources.directory_watch import Kernel
 
         return stack.enter_context(Kernel.shared())
     except (ImportError, OSError) as error:
-        structlog.get_logger(__name__).warning(
-            "the kernel's events cannot be had; the folder is polled", sensor=name, reason=str(error)
+        log.warning(
+            "the kernel's events cannot be had; the folder is polled", extra={"sensor": name, "reason": str(error)}
         )
         return None

@@ -6,13 +6,13 @@ the file itself decides.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable
 from itertools import islice
 
 import anyio
-import structlog
 from anyio.lowlevel import checkpoint
 from anyio.to_thread import run_sync
 
@@ -26,6 +26,8 @@ from sensord.sources.directory_pending import Alarms, Pending
 from sensord.sources.directory_ready import Finding, Version, look_at, verdict
 from sensord.sources.directory_root import Root
 from sensord.sources.directory_tree import Folder, RootLostError
+
+log = logging.getLogger(__name__)
 
 BATCH = 500
 # So many looks fit between two turns of the event loop.
@@ -52,7 +54,7 @@ class Files:
         self._config = config
         self._clock = clock
         self._limiter = limiter
-        self._log = structlog.get_logger(__name__).bind(folder=printable(path))
+        self._shown = printable(path)
         self.alarms = Alarms(clock)
         self.pending = Pending(clock, self.alarms, self.look_again, config.settle)
         self._identity = ""
@@ -167,7 +169,10 @@ class Files:
         folder, name, version = finding.folder, finding.name, finding.version
         relative, done = folder.below(name), self._done(name)
         if finding.trouble:
-            self._log.warning("a file cannot be looked at", file=printable(relative), reason=finding.trouble)
+            log.warning(
+                "a file cannot be looked at",
+                extra={"folder": self._shown, "file": printable(relative), "reason": finding.trouble},
+            )
             self.alarms.after(_RETRY, lambda: self.look_again(folder, name))
             return None
         if version is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Literal
 
 import anyio
-import structlog
 from anyio.to_thread import run_sync
 
 from notifiers.clock import Clock
@@ -17,6 +17,8 @@ from sensord.sources.directory_names import printable
 from sensord.sources.directory_root import Root, open_watched
 from sensord.sources.directory_scan import Step, Walk, Watch
 from sensord.sources.directory_tree import Folder, RootLostError
+
+log = logging.getLogger(__name__)
 
 POLL = 2.0
 _RETRY = 5.0
@@ -37,7 +39,7 @@ class Folders:
         self._clock = clock
         self._limiter = limiter
         self._watch = watch
-        self._log = structlog.get_logger(__name__).bind(folder=printable(files.path))
+        self._shown = printable(files.path)
         self._stirred = anyio.Event()
         self._walk: Walk | None = None
         self._polled = False
@@ -73,7 +75,7 @@ class Folders:
     def list_all(self) -> None:
         """Anything may have happened."""
         if self._wanted != "full":
-            self._log.warning("more happened than could be followed; everything is listed again")
+            log.warning("more happened than could be followed; all is listed again", extra={"folder": self._shown})
         self._want("full")
 
     def let_go(self) -> None:
@@ -93,7 +95,7 @@ class Folders:
             try:
                 await self._list(root, await self._start(root), emit)
             except RootLostError as lost:
-                self._log.warning("the folder is lost for now", reason=str(lost))
+                log.warning("the folder is lost for now", extra={"folder": self._shown, "reason": str(lost)})
             self.let_go()
 
     async def _open(self, emit: Emit) -> Root:
@@ -203,7 +205,10 @@ class Folders:
 
     def _poll_from_now(self, reason: str) -> None:
         if reason:
-            self._log.warning("the folder is polled", reason=reason, seconds=self._config.poll or POLL)
+            log.warning(
+                "the folder is polled",
+                extra={"folder": self._shown, "reason": reason, "seconds": self._config.poll or POLL},
+            )
         self._polled = True
         self._files.alarms.after(self._config.poll or POLL, self._poll)
 

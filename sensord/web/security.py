@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import re
 from collections.abc import Callable, Collection
 from hmac import compare_digest
@@ -10,7 +11,6 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
@@ -20,7 +20,7 @@ from sensord.web.problems import Problem
 if TYPE_CHECKING:
     from aiohttp.web_urldispatcher import AbstractRoute
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
 COOKIE = "sensord_token"
 _READS = frozenset({"GET", "HEAD"})
@@ -133,7 +133,7 @@ def guard_middleware(
         except ConnectionError:
             return _gone(request)
         except Exception:
-            log.exception("http.failed", method=request.method, path=request.path)
+            log.exception("http.failed", extra={"method": request.method, "path": request.path})
             if request.get(_STARTED):
                 return _gone(request)  # Half an answer is out: only its end can say that it is none.
             response = Problem(500, "this failed in sensord; its log says why").response()

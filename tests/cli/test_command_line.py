@@ -119,3 +119,15 @@ print(sorted(heavy & set(sys.modules)), file=sys.stderr)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == "[]\n"
     assert "explain" in done.stdout
+
+
+def test_the_daemon_loads_nothing_that_is_not_configured() -> None:
+    code = """
+import sys
+import sensord.daemon
+rare = ["alembic", "rich", "prometheus_client", "psycopg", "sqlalchemy.dialects.postgresql", "telegram",
+        "slack_sdk", "jsonschema", "watchdog"]
+print(sorted(set(rare) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

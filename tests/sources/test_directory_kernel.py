@@ -13,7 +13,6 @@ from typing import Any
 
 import anyio
 import pytest
-from structlog.testing import capture_logs
 
 from notifiers.clock import SYSTEM
 from sensord.sources import directory_ready
@@ -40,7 +39,9 @@ def short_queue() -> Iterator[int]:
     MAX_QUEUED.write_text(str(max(int(before), USUAL)))  # Another test may have had it short.
 
 
-async def test_an_overflow_of_the_kernels_queue_loses_nothing(tmp_path: Path, short_queue: int) -> None:
+async def test_an_overflow_of_the_kernels_queue_loses_nothing(
+    tmp_path: Path, short_queue: int, caplog: pytest.LogCaptureFixture
+) -> None:
     emit = Recorder()
     async with sensing(tmp_path, emit, recursive=True) as sensor:
         (tmp_path / "old").write_bytes(b"1")
@@ -50,9 +51,8 @@ async def test_an_overflow_of_the_kernels_queue_loses_nothing(tmp_path: Path, sh
             (tmp_path / f"{number}").write_bytes(b"1")
         (tmp_path / "sub" / "deep").mkdir(parents=True)
         (tmp_path / "sub" / "deep" / "x").write_bytes(b"1")
-        with capture_logs() as logs:
-            await sensor.emitted(short_queue // 2 + 10)
-        assert any("everything is listed again" in log["event"] for log in logs)
+        await sensor.emitted(short_queue // 2 + 10)
+        assert "all is listed again" in caplog.text
         (tmp_path / "sub" / "deep" / "y").write_bytes(b"1")
         await sensor.emitted(short_queue // 2 + 11)
         await sensor.listed()
@@ -86,36 +86,35 @@ class _Deaf(Kernel):
 
 
 async def test_when_the_kernel_has_no_watch_left_folders_are_polled_with_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("sensord.sources.directory_watch.Kernel", _Deaf)
     hand = HandClock()
     for name in "abc":
         (tmp_path / name).mkdir()
-    with capture_logs() as logs:
-        async with sensing(tmp_path, clock=hand.clock, recursive=True) as sensor:
-            for name in "abc":
-                (tmp_path / name / "x").write_bytes(b"1")
-            await hand.pass_(2.0)
-            await sensor.emitted(3)
-    assert [log["reason"] for log in logs if log["event"] == "the folder is polled"] == ["inotify watch limit reached"]
+    async with sensing(tmp_path, clock=hand.clock, recursive=True) as sensor:
+        for name in "abc":
+            (tmp_path / name / "x").write_bytes(b"1")
+        await hand.pass_(2.0)
+        await sensor.emitted(3)
+    polled = [record for record in caplog.records if record.message == "the folder is polled"]
+    assert [vars(record)["reason"] for record in polled] == ["inotify watch limit reached"]
     assert sensor.emit.failures == []
 
 
 async def test_when_there_is_no_inotify_at_all_the_folder_is_polled_with_a_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def none(_: object) -> int:
         raise OSError(errno.EMFILE, "inotify instance limit reached")
 
     monkeypatch.setattr("watchdog.observers.inotify_c.InotifyFD._create_inotify_fd", none)
     hand = HandClock()
-    with capture_logs() as logs:
-        async with sensing(tmp_path, clock=hand.clock) as sensor:
-            (tmp_path / "x").write_bytes(b"1")
-            await hand.pass_(2.0)
-            await sensor.emitted(1)
-    assert "inotify instance limit reached" in str(logs)
+    async with sensing(tmp_path, clock=hand.clock) as sensor:
+        (tmp_path / "x").write_bytes(b"1")
+        await hand.pass_(2.0)
+        await sensor.emitted(1)
+    assert "inotify instance limit reached" in str([vars(record) for record in caplog.records])
 
 
 async def test_polling_finds_new_files_at_once_and_changed_ones_at_the_next_rescan(tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ async def test_polling_finds_new_files_at_once_and_changed_ones_at_the_next_resc
 
 
 async def test_a_shared_file_system_is_polled_and_its_files_must_settle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     mountinfo = tmp_path / "mountinfo"
     folder = tmp_path / "in"
@@ -147,16 +146,15 @@ async def test_a_shared_file_system_is_polled_and_its_files_must_settle(
     # No such file system is at hand: what it would not say about open files is left unsaid here as well.
     monkeypatch.setattr("sensord.sources.directory_ready._lease", lambda _, status: ("unknown", status))
     hand = HandClock()
-    with capture_logs() as logs:
-        async with sensing(folder, clock=hand.clock) as sensor:
-            (folder / "a").write_bytes(b"1")
-            await hand.pass_(2.0)
-            await until(lambda: sensor.waiting(b"a"))
-            assert sensor.emit.names == []
-            await hand.pass_(2.1)
-            await sensor.emitted(1)
-            first = sensor.emit.sensed[0]
-    assert any("nfs4" in str(log) for log in logs)
+    async with sensing(folder, clock=hand.clock) as sensor:
+        (folder / "a").write_bytes(b"1")
+        await hand.pass_(2.0)
+        await until(lambda: sensor.waiting(b"a"))
+        assert sensor.emit.names == []
+        await hand.pass_(2.1)
+        await sensor.emitted(1)
+        first = sensor.emit.sensed[0]
+    assert "nfs4" in str([vars(record) for record in caplog.records])
     assert first.mark is not None
 
 

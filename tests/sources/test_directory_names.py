@@ -175,6 +175,6 @@ def test_a_file_may_claim_any_time(mtime_ns: int, text: str) -> None:
 
 
 def test_the_configuration_can_be_read_without_the_daemons_libraries() -> None:
-    script = "import sys, sensord.sources.directory; print(*[m for m in ('watchdog', 'structlog') if m in sys.modules])"
+    script = "import sys, sensord.sources.directory; print(*[m for m in ('watchdog', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
