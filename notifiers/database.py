@@ -23,8 +23,10 @@ not block on anything but the database. May be called again with the same items 
 class Database(Protocol):
     """Group commit: what is written at the same moment by many shares one durable transaction."""
 
-    async def write(self, op: Op[T, R], item: T) -> R:
+    async def write(self, op: Op[T, R], item: T, *, patient: bool = False) -> R:
         """Run `op` for this item and return its result once the transaction is durable.
+
+        `patient`: nothing waits for it, so that under load it may wait a little longer for company.
 
         Items of one batch share a transaction; if that fails, each item gets one of its own, so that one item's
         error is raised to its own caller alone. Cancelling the caller does not undo what was handed over.

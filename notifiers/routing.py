@@ -52,7 +52,8 @@ class Routing:
             version=self.directory.version,
             deliveries=tuple(rows),
         )
-        if not await self._database.write(commit_routed, routed):
+        # Where nobody is to be told, nobody waits either.
+        if not await self._database.write(commit_routed, routed, patient=not rows):
             return unrouted.count, []  # The subscriptions changed meanwhile: the next step does it again.
         return unrouted.count, [_waiting(row) for row in rows if row["status"] == "pending"]
 

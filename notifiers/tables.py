@@ -145,5 +145,5 @@ bus_cursors = table(BusCursorRow)
 
 
 def prepare_postgresql() -> None:
-    """Complete what PostgreSQL is to be told of the tables. Said with the tables, it would be loaded with SQLite too."""
+    """Complete what PostgreSQL is to be told of the tables. Said with them, its dialect would be loaded for SQLite."""
     _BY_ALSO.dialect_kwargs["postgresql_where"] = _HAS_ALSO

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -211,10 +210,10 @@ class Running:
             return
         work.known_started = True
         step = self._steps.started(work, at)
-        self._database.submit(commit_steps, [step], patient=True).add_done_callback(self._told)
+        self._database.note(commit_steps, step, self._told)
 
-    def _told(self, future: asyncio.Future[Sequence[bool]]) -> None:
-        if not future.cancelled() and (error := future.exception()) is not None:
+    def _told(self, error: BaseException | None) -> None:
+        if error is not None:
             log.error("run.start_not_recorded", extra={"error": repr(error)})
         self._published()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from anyio.lowlevel import checkpoint
 from sqlalchemy import Connection, delete, func, select, update
 
 from notifiers.bus.embedded import append
@@ -16,6 +17,9 @@ from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.requests import NewRun, Tick, commit_ticks, dump, storable
 from sensord.ledger.tables import seen, sensors
 from sensord.run_events import About, Hooks, run_event, sensor_event
+
+# So many things are decided before others may go on: a burst of new files keeps no run waiting that could start.
+_DECIDED = 16
 
 Claimed = Callable[[Sequence[NewRun]], None]
 """Told of runs whose rows are durable and which nobody works on yet."""
@@ -88,7 +92,11 @@ class Sensing:
 
     async def __call__(self, sensed: Sequence[Sensed], cursor: str | None = None) -> None:
         """Decide these things and commit what follows with the cursor; the runs are on their way on return."""
-        batch = [self._decide(one) for one in sensed]
+        batch: list[Tick] = []
+        for start in range(0, len(sensed), _DECIDED):
+            if start:
+                await checkpoint()
+            batch.extend(map(self._decide, sensed[start : start + _DECIDED]))
         if cursor is not None:
             covers = Tick(sensor=self.name, subject="", at=to_us(self._clock.now()), cursor=cursor, outcome="cursor")
             batch.append(covers)

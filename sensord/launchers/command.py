@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,13 +141,13 @@ class CommandLauncher:
             request = self._request(run, path)
         except UnlaunchableError as error:
             return Outcome(status="failed", ended_at=self._clock.now(), error=str(error))
-        return await self._follow(run, path, self._link.start(run.token, request), started)
+        return await self._follow(run, path, self._link.start(run.token, request, _at(started)))
 
     async def adopt(self, run: Run, started: Started) -> Outcome | None:
         """Follow the attempt to its end, if it was ever started; `lost` if a damaged journal leaves that open."""
-        followed = self._link.find(run.token)
+        followed = self._link.find(run.token, _at(started))
         if followed is not None:
-            return await self._follow(run, self._path(run), followed, started)
+            return await self._follow(run, self._path(run), followed)
         if self._link.was_damaged_since(to_us(run.requested_at)):
             return await outcome_of(self._link.lost(run.token), self._path(run), self._limits["timeout"])
         return None
@@ -167,16 +167,9 @@ class CommandLauncher:
         path = Path(f"{_files(self._state, f'{run_id}.{attempt}', requested_at)}.log")
         return path if path.is_file() else None
 
-    async def _follow(self, run: Run, path: str, followed: Followed, started: Started) -> Outcome:
-        told = False
+    async def _follow(self, run: Run, path: str, followed: Followed) -> Outcome:
         try:
-            while True:
-                state = await self._link.wait(followed)
-                if state["started"] is not None and not told:
-                    told = True
-                    started(from_us(state["started"]))
-                if state["ended"] is not None:
-                    return await outcome_of(state, path, self._limits["timeout"])
+            return await outcome_of(await self._link.wait(followed), path, self._limits["timeout"])
         finally:
             self._link.leave(run.token)
 
@@ -223,6 +216,10 @@ class CommandLauncher:
             return [template.render({"run": about}) for template in self._argv]
         except TemplateError as error:
             raise UnlaunchableError(f"the command cannot be made: {error}") from error
+
+
+def _at(started: Started) -> Callable[[int], None]:
+    return lambda us: started(from_us(us))
 
 
 def _files(state: Path, token: str, requested_at: datetime) -> str:

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 from notifiers.clock import Clock, to_us
 from sensord.launchers import LaunchDelayed
 from sensord.launchers.command_starting import SupervisorUnavailableError, start_supervisor
-from sensord.launchers.command_talk import Followed, State, as_line, from_line, greet
+from sensord.launchers.command_talk import Followed, State, as_line, from_line, greet, listen
 
 VERSION = 1
 _SOCKET = "supervisor.sock"
@@ -49,6 +49,7 @@ class Link:
         self._more = anyio.Event()
         self._stream: SocketStream | None = None
         self._socket: socket.socket | None = None
+        self._rest = b""  # The beginning of a line whose end is still to come.
         self._sending = False  # `_write` has taken what was waiting, and it is not all sent.
         self._forgotten: list[str] = []
         self._letting_go = anyio.Event()
@@ -56,28 +57,24 @@ class Link:
         self.damaged_at: int | None = None
         self.pid = 0
 
-    def start(self, token: str, request: State) -> Followed:
+    def start(self, token: str, request: State, started: Callable[[int], None]) -> Followed:
         """Ask for this attempt's process, now or once there is a connection."""
-        followed = self._followed[token] = Followed(as_line({"op": "start", "token": token, **request}))
+        followed = self._followed[token] = Followed(as_line({"op": "start", "token": token, **request}), started)
         if self._stream is not None:
             self._send_start(followed)
         return followed
 
-    def find(self, token: str) -> Followed | None:
+    def find(self, token: str, started: Callable[[int], None]) -> Followed | None:
         """Follow an attempt that the supervisor knows."""
         if token not in self.known:
             return None
-        followed = self._followed[token] = Followed(None, self.known[token])
-        followed.changed.set()
+        followed = self._followed[token] = Followed(None, started)
+        followed.tell(self.known[token])
         return followed
 
     async def wait(self, followed: Followed) -> State:
-        """What is new of the attempt: that its process exists, or that it ended.
-
-        LaunchDelayed: it was not started, and may be asked for again.
-        """
-        await followed.changed.wait()
-        followed.changed.clear()
+        """What became of the attempt, once it ended. LaunchDelayed: it was not started, and may be asked for again."""
+        await followed.over.wait()
         if followed.delayed:
             raise LaunchDelayed(followed.delayed)
         if followed.state is None:
@@ -209,8 +206,7 @@ class Link:
         """What was never sent was not started, and need not wait for better times here."""
         for followed in self._followed.values():
             if followed.sent_at is None and followed.request is not None:
-                followed.delayed = reason
-                followed.changed.set()
+                followed.delay(reason)
 
     def _send_start(self, followed: Followed) -> None:
         if followed.sent_at is None:
@@ -248,14 +244,12 @@ class Link:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._write, stream)
             tasks.start_soon(self._let_go)
-            rest = self._hear(received)
-            try:
-                while True:
-                    rest = self._hear(rest + await stream.receive(1 << 18))
-            except (anyio.EndOfStream, anyio.BrokenResourceError):
-                log.warning(
-                    "supervisor_gone", extra={"pid": self.pid, "reason": "it closed the connection; another is started"}
-                )
+            self._rest = b""
+            self._take(received)
+            await listen(stream, self._take)
+            log.warning(
+                "supervisor_gone", extra={"pid": self.pid, "reason": "it closed the connection; another is started"}
+            )
             tasks.cancel_scope.cancel()
 
     async def _write(self, stream: SocketStream) -> None:
@@ -273,8 +267,8 @@ class Link:
                 self._more = anyio.Event()
                 await self._more.wait()
 
-    def _hear(self, data: bytes) -> bytes:
-        *lines, rest = data.split(b"\n")
+    def _take(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             message = from_line(line)
             followed = self._followed.get(message["token"])
@@ -283,6 +277,4 @@ class Link:
                 if followed is not None:
                     followed.tell(message)
             elif message["op"] == "refused" and followed is not None:
-                followed.delayed = message["text"]
-                followed.changed.set()
-        return rest
+                followed.delay(message["text"])

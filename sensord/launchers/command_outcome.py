@@ -21,7 +21,7 @@ async def outcome_of(state: dict[str, Any], path: str, allowed: float | None) ->
 
     `allowed` is the job's timeout in seconds.
     """
-    report = await _report(Path(f"{path}.report.jsonl")) if state["started"] is not None else Report()
+    report = await _report(f"{path}.report.jsonl") if state["started"] is not None else Report()
     status, error = _ending(state, path, allowed)
     if status == "succeeded":
         blocked = [result.check for result in report.quality if result.severity == "block" and not result.passed]
@@ -72,10 +72,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f}ms"
 
 
-async def _report(path: Path) -> Report:
+async def _report(path: str) -> Report:
     size = report_size(path)
     if size == 0:
         return Report()
     if size <= _INLINE:
-        return read_report(path)
-    return await anyio.to_thread.run_sync(read_report, path)
+        return read_report(Path(path))
+    return await anyio.to_thread.run_sync(read_report, Path(path))

@@ -49,7 +49,7 @@ class Report:
         return self.metadata | logs | errors
 
 
-def report_size(path: Path) -> int:
+def report_size(path: str | Path) -> int:
     """Bytes of the report; 0 where there is none."""
     try:
         return os.stat(path, follow_symlinks=False).st_size  # noqa: PTH116 - a third of the cost, once for each run

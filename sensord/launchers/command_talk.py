@@ -4,31 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 import orjson
-from anyio.abc import SocketStream
+from anyio.abc import SocketAttribute, SocketStream
 
 State = dict[str, Any]
 
 
 class Followed:
-    """One attempt that somebody waits for. `changed` is set whenever there is something new to look at."""
+    """One attempt that somebody waits for: `over` is set when it ended, or was `delayed` for that reason.
 
-    __slots__ = ("changed", "delayed", "request", "sent_at", "state")
+    `started` is called once, with microseconds since 1970, as soon as its process is known to exist: on the way, as
+    waking somebody for it would cost more than all that there is to do.
+    """
 
-    def __init__(self, request: bytes | None, state: State | None = None) -> None:
+    __slots__ = ("_started", "delayed", "over", "request", "sent_at", "state")
+
+    def __init__(self, request: bytes | None, started: Callable[[int], None]) -> None:
         self.request = request
         self.sent_at: int | None = None
-        self.state = state
+        self.state: State | None = None
         self.delayed = ""
-        self.changed = asyncio.Event()  # Not anyio's, of which each asks first which loop this is: two for each run.
+        self.over = asyncio.Event()  # Not anyio's, which asks first which loop this is.
+        self._started: Callable[[int], None] | None = started
 
     def tell(self, state: State) -> None:
-        """Wake whoever waits."""
+        """Take what is known of it now."""
         self.state = state
-        self.changed.set()
+        if state["started"] is not None and self._started is not None:
+            started, self._started = self._started, None
+            started(state["started"])
+        if state["ended"] is not None:
+            self.over.set()
+
+    def delay(self, reason: str) -> None:
+        """It was not started, and may be asked for again."""
+        self.delayed = reason
+        self.over.set()
 
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
@@ -62,3 +77,31 @@ async def greet(stream: SocketStream, greeting: State) -> tuple[State | None, by
         return None, b""
     head, _, rest = data.partition(b"\n")
     return from_line(head), rest
+
+
+async def listen(stream: SocketStream, take: Callable[[bytes], None]) -> None:
+    """Hand over what comes until nothing more will. By callback: a task would be woken for each line."""
+    loop, link = asyncio.get_running_loop(), stream.extra(SocketAttribute.raw_socket)  # noqa: S610 - anyio's
+    gone: asyncio.Future[None] = loop.create_future()
+
+    def readable() -> None:
+        if gone.done():
+            return
+        try:
+            data = link.recv(1 << 18)
+            if data:
+                take(data)
+            else:
+                gone.set_result(None)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            gone.set_result(None)
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits
+            gone.set_exception(error)
+
+    loop.add_reader(link, readable)
+    try:
+        await gone
+    finally:
+        loop.remove_reader(link)

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 # Under load a commit waits this long for company: half as many commits cost half as much, and nobody idle waits.
 _GATHER_SECONDS = 0.003
-_PATIENCE_SECONDS = 0.012  # The same where nobody waits for any of it to go on.
+_PATIENCE_SECONDS = 0.025  # The same where nobody waits for any of it to go on.
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class _Job:
 
     op: Op[Any, Any]
     items: Sequence[Any]
-    future: asyncio.Future[Sequence[Any]]
+    settle: Callable[[Any], None]  # Called in the event loop, with the results or the error.
     patient: bool
 
 
@@ -87,15 +87,31 @@ class LedgerDatabase:
         `patient`: nothing else waits for this, so that under load it may wait a little longer for company.
         """
         future: asyncio.Future[Sequence[R]] = self._loop.create_future()
+
+        def settle(result: Any) -> None:
+            if future.done():
+                return  # The caller was cancelled; what it handed over is committed all the same.
+            if isinstance(result, BaseException):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        self._hand_over(_Job(op, items, settle, patient))
+        return future
+
+    def note(self, op: Op[T, R], item: T, told: Callable[[BaseException | None], None]) -> None:
+        """Have `op` run for this item, patiently, and call `told` when it is durable, or with the error."""
+        self._hand_over(_Job(op, [item], lambda it: told(it if isinstance(it, BaseException) else None), patient=True))
+
+    def _hand_over(self, job: _Job) -> None:
         with self._wake:
             if self._closing:
                 raise RuntimeError("the database is closed")
-            self._jobs.append(_Job(op, items, future, patient))
-            hurry = self._dawdling and not patient
+            self._jobs.append(job)
+            hurry = self._dawdling and not job.patient
             if hurry or (len(self._jobs) == 1 and not self._gathering):
                 self._dawdling = False
                 self._wake.notify()
-        return future
 
     def _serve(self) -> None:
         conn: Connection | None = None
@@ -180,12 +196,7 @@ def _commit(conn: Connection, batch: list[_Job]) -> list[tuple[_Job, Any]]:
 
 def _settle(settled: list[tuple[_Job, Any]]) -> None:
     for job, result in settled:
-        if job.future.done():
-            continue  # The caller was cancelled; what it handed over is committed all the same.
-        if isinstance(result, BaseException):
-            job.future.set_exception(result)
-        else:
-            job.future.set_result(result)
+        job.settle(result)
 
 
 def _passing(error: DBAPIError) -> bool:

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 BATCH = 500
 # So many looks fit between two turns of the event loop.
-_LOOKS = 64
+_LOOKS = 16
 _MANY, _FEW = 4_096, 1_024
 _FLOOD = 200_000
 _RETRY = 5.0

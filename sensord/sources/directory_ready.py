@@ -123,22 +123,22 @@ def _hold(folder_fd: int, name: bytes, status: os.stat_result) -> tuple[Hold, os
         # EWOULDBLOCK: another process holds a lease of its own on it, as file servers do for writers.
         return "held" if error.errno == errno.EWOULDBLOCK else "unknown", status
     try:
-        opened = os.fstat(fd)
-        if (opened.st_dev, opened.st_ino) != (status.st_dev, status.st_ino):
-            return "held", status  # Replaced between the two looks: another event tells, or the next look does.
-        return _lease(fd, opened)
+        hold, opened = _lease(fd)
     finally:
         os.close(fd)
+    if (opened.st_dev, opened.st_ino) != (status.st_dev, status.st_ino):
+        return "held", status  # Replaced between the two looks: another event tells, or the next look does.
+    return hold, opened
 
 
-def _lease(fd: int, opened: os.stat_result) -> tuple[Hold, os.stat_result]:
+def _lease(fd: int) -> tuple[Hold, os.stat_result]:
     try:
         # A writer that opens the file in this very instant makes the kernel signal us. SIGIO, the default, would
         # kill the process; SIGURG is ignored unless somebody asks for it.
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return ("held" if error.errno == errno.EAGAIN else "unknown"), opened
+        return ("held" if error.errno == errno.EAGAIN else "unknown"), os.fstat(fd)
     try:
         # Under the lease: no writer can have got in between "nobody writes" and "this is its size".
         return "free", os.fstat(fd)
@@ -148,7 +148,7 @@ def _lease(fd: int, opened: os.stat_result) -> tuple[Hold, os.stat_result]:
 
 def can_lease(fd: int) -> bool:
     """Whether the file system of a file that is open for writing here knows leases: it refuses one for that reason."""
-    return _lease(fd, os.fstat(fd))[0] == "held"
+    return _lease(fd)[0] == "held"
 
 
 def verdict(finding: Finding, *, unchanged: float, age: float, settle: float, wait: bool, shared: bool) -> Verdict:

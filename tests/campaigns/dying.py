@@ -52,13 +52,13 @@ def arm(point: Point) -> None:
     database._commit = committed
     start: Callable[..., Any] = Link.start
 
-    def started(self: Link, token: str, request: Any) -> Any:
+    def launched(self: Link, token: str, request: Any, started: Callable[[int], None]) -> Any:
         point.passes("before", {"launch"})
-        followed = start(self, token, request)
+        followed = start(self, token, request, started)
         point.passes("after", {"launch"})
         return followed
 
-    Link.start = started  # type: ignore[method-assign]
+    Link.start = launched  # type: ignore[method-assign]
     attempt: Callable[..., Awaitable[Any]] = Sending.attempt
 
     async def attempted(self: Sending, claimed: Any) -> Any:

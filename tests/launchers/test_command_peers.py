@@ -28,7 +28,7 @@ from tests.launchers.command_kit import (
 
 
 async def test_a_supervisor_of_another_version_is_replaced_in_place_and_its_jobs_keep_their_exit_codes(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state, through = tmp_path / "state", gate(tmp_path)
     old = tmp_path / "old"
@@ -56,7 +56,7 @@ async def test_a_supervisor_of_another_version_is_replaced_in_place_and_its_jobs
     hello = json.loads(heard.split(b"\n")[0])
     async with commands(state) as opened:
         assert opened.supervisor_pid == hello["pid"], "the same process goes on with other code"
-        assert "supervisor_replaced" in capfd.readouterr().out
+        assert "supervisor_replaced" in caplog.text
         await open_gate(through)
         assert (await adopted(opened, run)).error == "exit code 6"
 

@@ -69,9 +69,9 @@ class Watched:
         self.busy = 0
         self._rested = anyio.Event()
 
-    async def write(self, op: Op[T, R], item: T) -> R:
+    async def write(self, op: Op[T, R], item: T, *, patient: bool = False) -> R:
         with self._work():
-            return await self.inner.write(op, item)
+            return await self.inner.write(op, item, patient=patient)
 
     async def write_many(self, op: Op[T, R], items: Sequence[T]) -> Sequence[R]:
         with self._work():

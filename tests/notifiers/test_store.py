@@ -105,11 +105,11 @@ class Interrupted(Watched):
         super().__init__(inner)
         self._meanwhile: Callable[[], Awaitable[object]] | None = meanwhile
 
-    async def write(self, op: Op[T, R], item: T) -> R:
+    async def write(self, op: Op[T, R], item: T, *, patient: bool = False) -> R:
         if op is commit_routed and self._meanwhile is not None:
             meanwhile, self._meanwhile = self._meanwhile, None
             await meanwhile()
-        return await super().write(op, item)
+        return await super().write(op, item, patient=patient)
 
 
 async def test_routing_goes_by_the_subscriptions_of_the_moment_it_commits(database: Watched, time: HeldTime) -> None:

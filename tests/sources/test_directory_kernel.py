@@ -144,7 +144,7 @@ async def test_a_shared_file_system_is_polled_and_its_files_must_settle(
     mountinfo.write_text(f"36 35 0:40 / {folder} rw - nfs4 server:/x rw\n")
     monkeypatch.setattr("sensord.sources.directory_mounts.MOUNTINFO", mountinfo)
     # No such file system is at hand: what it would not say about open files is left unsaid here as well.
-    monkeypatch.setattr("sensord.sources.directory_ready._lease", lambda _, status: ("unknown", status))
+    monkeypatch.setattr("sensord.sources.directory_ready._lease", lambda fd: ("unknown", os.fstat(fd)))
     hand = HandClock()
     async with sensing(folder, clock=hand.clock) as sensor:
         (folder / "a").write_bytes(b"1")
@@ -278,10 +278,10 @@ async def test_a_file_that_still_counts_as_open_when_its_close_is_told_is_asked_
     hand = HandClock()
     lease, asked = directory_ready._lease, 0
 
-    def late(fd: int, status: os.stat_result) -> Any:
+    def late(fd: int) -> Any:
         nonlocal asked
         asked += 1
-        return ("held", status) if asked <= 2 else lease(fd, status)
+        return ("held", os.fstat(fd)) if asked <= 2 else lease(fd)
 
     async with sensing(tmp_path, clock=hand.clock) as sensor:
         monkeypatch.setattr(directory_ready, "_lease", late)

@@ -100,11 +100,11 @@ async def test_a_run_on_its_way_to_the_database_is_answered_while_the_server_sto
     let_go = anyio.Event()
     write = site.app.database.write
 
-    async def slow(op: object, item: object) -> object:
+    async def slow(op: object, item: object, *, patient: bool = False) -> object:
         if op is request_runs:
             held.set()
             await let_go.wait()
-        return await write(op, item)  # type: ignore[arg-type]
+        return await write(op, item, patient=patient)  # type: ignore[arg-type]
 
     site.app.database.write = slow  # type: ignore[method-assign,assignment]
     with anyio.fail_after(10):
