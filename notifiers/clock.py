@@ -33,18 +33,16 @@ class _Ids:
     """
 
     def __init__(self) -> None:
-        self._random = random.Random(os.urandom(32))
+        self._bits = random.Random(os.urandom(32)).getrandbits
         self._last = 0
 
     def __call__(self) -> str:
         # 1 ms is 4096 ticks: nanoseconds * 4096 / 1,000,000, in whole numbers.
         tick = time.time_ns() * 512 // 125_000
         self._last = tick = max(tick, self._last + 1)
-        bits = self._random.getrandbits(62)
-        return (
-            f"{tick >> 28:08x}-{tick >> 12 & 0xFFFF:04x}-7{tick & 0xFFF:03x}"
-            f"-{0x8000 | bits >> 48:04x}-{bits & 0xFFFFFFFFFFFF:012x}"
-        )
+        head = f"{tick >> 12 << 16 | 0x7000 | tick & 0xFFF:016x}"
+        tail = f"{1 << 63 | self._bits(62):016x}"
+        return f"{head[:8]}-{head[8:12]}-{head[12:]}-{tail[:4]}-{tail[4:]}"
 
 
 new_uuid7 = _Ids()

@@ -37,7 +37,7 @@ class Hooks:
         return self.failure if what in {"failed", "lost"} else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class About:
     """The run that events are about. `facts` is what all of them say of it in their data."""
 
@@ -62,7 +62,7 @@ class About:
             facts["subject"] = self.subject
         if self.partition_key is not None:
             facts["partition_key"] = self.partition_key
-        object.__setattr__(self, "facts", facts)
+        self.facts = facts
 
 
 def run_event(

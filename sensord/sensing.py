@@ -92,10 +92,9 @@ class Sensing:
 
     async def __call__(self, sensed: Sequence[Sensed], cursor: str | None = None) -> None:
         """Decide these things and commit what follows with the cursor; the runs are on their way on return."""
-        batch: list[Tick] = []
-        for start in range(0, len(sensed), _DECIDED):
-            if start:
-                await checkpoint()
+        batch = [self._decide(one) for one in sensed[:_DECIDED]]
+        for start in range(_DECIDED, len(sensed), _DECIDED):
+            await checkpoint()
             batch.extend(map(self._decide, sensed[start : start + _DECIDED]))
         if cursor is not None:
             covers = Tick(sensor=self.name, subject="", at=to_us(self._clock.now()), cursor=cursor, outcome="cursor")
@@ -106,7 +105,9 @@ class Sensing:
         ]
         if won:
             self._claimed(won)
-        await self._tell_rule_errors(batch)
+        errors = [tick for tick in batch if tick.outcome == "error"]
+        if errors or self._rule_failing:
+            await self._tell_rule_errors(batch, errors)
 
     def _decide(self, sensed: Sensed) -> Tick:
         at = to_us(sensed.at)
@@ -127,9 +128,8 @@ class Sensing:
         hooks = self._hooks[request.job_name or ""]
         return new_run(self._clock, request, hooks, sensor=self.name, subject=sensed.subject)
 
-    async def _tell_rule_errors(self, batch: Sequence[Tick]) -> None:
+    async def _tell_rule_errors(self, batch: Sequence[Tick], errors: Sequence[Tick]) -> None:
         """A rule that fails is told once, until it works again."""
-        errors = [tick for tick in batch if tick.outcome == "error"]
         if errors and not self._rule_failing:
             self._rule_failing = True
             words = f"the rule fails on {errors[0].subject}: {errors[0].reason}; mend the configuration and restart"

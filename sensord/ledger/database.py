@@ -39,8 +39,9 @@ class _Job:
 
     op: Op[Any, Any]
     items: Sequence[Any]
-    settle: Callable[[Any], None]  # Called in the event loop, with the results or the error.
     patient: bool
+    future: asyncio.Future[Sequence[Any]] | None = None
+    told: Callable[[BaseException | None], None] | None = None
 
 
 class LedgerDatabase:
@@ -87,21 +88,12 @@ class LedgerDatabase:
         `patient`: nothing else waits for this, so that under load it may wait a little longer for company.
         """
         future: asyncio.Future[Sequence[R]] = self._loop.create_future()
-
-        def settle(result: Any) -> None:
-            if future.done():
-                return  # The caller was cancelled; what it handed over is committed all the same.
-            if isinstance(result, BaseException):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-
-        self._hand_over(_Job(op, items, settle, patient))
+        self._hand_over(_Job(op, items, patient, future))
         return future
 
     def note(self, op: Op[T, R], item: T, told: Callable[[BaseException | None], None]) -> None:
         """Have `op` run for this item, patiently, and call `told` when it is durable, or with the error."""
-        self._hand_over(_Job(op, [item], lambda it: told(it if isinstance(it, BaseException) else None), patient=True))
+        self._hand_over(_Job(op, [item], patient=True, told=told))
 
     def _hand_over(self, job: _Job) -> None:
         with self._wake:
@@ -196,7 +188,15 @@ def _commit(conn: Connection, batch: list[_Job]) -> list[tuple[_Job, Any]]:
 
 def _settle(settled: list[tuple[_Job, Any]]) -> None:
     for job, result in settled:
-        job.settle(result)
+        error = result if isinstance(result, BaseException) else None
+        if job.told is not None:
+            job.told(error)
+        elif job.future is None or job.future.done():
+            continue  # The caller was cancelled; what it handed over is committed all the same.
+        elif error is not None:
+            job.future.set_exception(error)
+        else:
+            job.future.set_result(result)
 
 
 def _passing(error: DBAPIError) -> bool:

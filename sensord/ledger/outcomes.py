@@ -15,7 +15,7 @@ from rules.event import Event
 from sensord.ledger.tables import TERMINAL, runs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Step:
     """One step of one attempt: what the row becomes, and the events that say so. Times in microseconds.
 

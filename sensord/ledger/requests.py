@@ -16,7 +16,8 @@ from rules.event import Event
 from sensord.ledger.tables import run_keys, runs, seen, sensors, ticks
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Never changed once made. `frozen` would say so and make them take twice as long, and a burst makes thousands.
+@dataclass(slots=True, kw_only=True)
 class NewRun:
     """A run that is wished for, with the event that says so. `run_key` None: it runs always."""
 
@@ -34,7 +35,7 @@ class NewRun:
     claims: bool = True  # False for a run that repeats one whose key it bears without taking it.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Tick:
     """One sensed thing and what the rule made of it: runs, or the reason for none (`skipped`, `error`).
 
