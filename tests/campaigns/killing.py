@@ -164,12 +164,13 @@ class World:
         """Whether every file has an ended run, every event was routed, and every delivery has ended."""
         if not self.ledger("SELECT 1 FROM sqlite_master WHERE name = 'runs'"):
             return False
-        (runs,) = self.ledger("SELECT count(*) FROM runs WHERE status IN ('succeeded','failed','cancelled','lost')")
-        (open_ones,) = self.ledger("SELECT count(*) FROM deliveries WHERE status IN ('pending','sending')")
-        (behind,) = self.ledger(
-            "SELECT (SELECT max(seq) FROM events) - (SELECT max(seq) FROM bus_cursors WHERE name = 'deliveries')"
+        # In one statement: between two of them an event may be routed, and its delivery begin.
+        ((runs, waiting, behind),) = self.ledger(
+            "SELECT (SELECT count(*) FROM runs WHERE status IN ('succeeded','failed','cancelled','lost')), "
+            "(SELECT count(*) FROM deliveries WHERE status IN ('pending','sending')), "
+            "(SELECT max(seq) FROM events) - (SELECT max(seq) FROM bus_cursors WHERE name = 'deliveries')"
         )
-        return bool(runs[0] >= len(self.names) and open_ones[0] == 0 and behind[0] == 0)
+        return bool(runs >= len(self.names) and waiting == 0 and behind == 0)
 
     def stop(self) -> None:
         """End everything in order."""
