@@ -23,6 +23,7 @@ from notifiers.subscriptions import Configured, Wanted, sync_configured
 from rules.triggers import Rule, compile_rule
 from sensord import interpreter
 from sensord.config import Config, JobConfig, SensorConfig
+from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
 from sensord.launchers.command import CommandConfig, Commands, open_commands
 from sensord.ledger.database import LedgerDatabase, open_database
@@ -32,6 +33,8 @@ from sensord.running import Job, Running
 from sensord.sensing import Sensing
 from sensord.sources import Source
 from sensord.sources.directory import DirectoryConfig, open_directory
+from sensord.sources.runs import RunsConfig, open_runs
+from sensord.sources.topic import TopicConfig, open_topic
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class App:
     bus: EmbeddedBus
     running: Running
     delivery: Delivery
+    feed: EventFeed
     hooks: Mapping[str, Hooks]
     launchers: Mapping[str, Launcher]
     check_config: Mapping[str, Callable[[Any], str | None]]
@@ -56,11 +60,17 @@ class App:
     serving: bool = False  # True in the daemon, False where a command opened the database by itself.
     ready: bool = False
 
+    def published(self) -> None:
+        """There may be new events: whoever tells of them, or acts on them, looks."""
+        self.delivery.wake()
+        self.feed.ring()
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Sense, run and tell until cancelled. Runs go on in their own processes afterwards."""
         self.serving = True
         async with anyio.create_task_group() as group:
             group.start_soon(self.delivery.run, name="delivery")
+            group.start_soon(self.feed.run, name="event feed")
             await group.start(self.running.run, name="running")
             for name, source in self.sources.items():
                 group.start_soon(self._sense, name, source, name=f"sensor {name}")
@@ -103,7 +113,12 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}
         checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}
         jobs = {name: _job(config.jobs[name], launchers[name], hooks[name], checks[name]) for name in config.jobs}
-        running = Running(jobs, concurrency=config.concurrency, database=database, clock=clock, published=delivery.wake)
+        feed = EventFeed(database, clock)
+
+        def published() -> None:
+            app.published()
+
+        running = Running(jobs, concurrency=config.concurrency, database=database, clock=clock, published=published)
         app = App(
             config=config,
             clock=clock,
@@ -111,6 +126,7 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
             bus=EmbeddedBus(database),
             running=running,
             delivery=delivery,
+            feed=feed,
             hooks=hooks,
             launchers=launchers,
             check_config=checks,
@@ -123,9 +139,9 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
                 hooks=hooks,
                 clock=clock,
                 claimed=running.claimed,
-                published=delivery.wake,
+                published=published,
             )
-            app.sources[name] = await _open_source(name, sensor, clock, stack)
+            app.sources[name] = await _open_source(name, sensor, app, stack)
         yield app
 
 
@@ -163,9 +179,13 @@ async def _open_channels(
     return channels
 
 
-async def _open_source(name: str, sensor: SensorConfig, clock: Clock, stack: AsyncExitStack) -> Source:
+async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncExitStack) -> Source:
     if isinstance(sensor.source, DirectoryConfig):
-        return await stack.enter_async_context(open_directory(name, sensor.source, clock=clock))
+        return await stack.enter_async_context(open_directory(name, sensor.source, clock=app.clock))
+    if isinstance(sensor.source, RunsConfig):
+        return await stack.enter_async_context(open_runs(name, sensor.source, database=app.database, feed=app.feed))
+    if isinstance(sensor.source, TopicConfig):
+        return await stack.enter_async_context(open_topic(name, sensor.source, database=app.database, feed=app.feed))
     raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")
 
 

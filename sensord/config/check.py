@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from notifiers.channels import split_destination
+from sensord.config.chains import circles, unknown_jobs
 from sensord.config.errors import translated
 from sensord.config.fields import CHANNELS, NO_TARGET
 from sensord.config.file import Document
@@ -37,6 +38,9 @@ def checked(document: Document) -> Config:
             problems += translated(error, document, secrets)
         problems += _references(document)
         problems += _empty_secrets(document, secrets)
+    if config is not None and not problems:
+        problems += unknown_jobs(document, config)
+        problems += circles(document, config)
     if config is None or problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda one: (one.file, one.line, one.column)))
     return _absolute(config, document)

@@ -25,11 +25,17 @@ from sensord.config.fields import (
 from sensord.launchers.command import CommandConfig
 from sensord.secrets import redact
 from sensord.sources.directory import DirectoryConfig
+from sensord.sources.runs import RunsConfig
+from sensord.sources.topic import TopicConfig
 
 # Adding a launcher or a source is one line here: the key that names it, and its model. A launcher's fields stand
 # among the job's own, the key being one of them; a source's stand below the key.
 LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (("command", CommandConfig),)
-SOURCES: tuple[tuple[str, type[Settings]], ...] = (("directory", DirectoryConfig),)
+SOURCES: tuple[tuple[str, type[Settings]], ...] = (
+    ("directory", DirectoryConfig),
+    ("runs", RunsConfig),
+    ("topic", TopicConfig),
+)
 
 
 @dataclass(frozen=True, slots=True)

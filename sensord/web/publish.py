@@ -47,7 +47,7 @@ class Intake:
         event = await self._read(request)
         (new,) = await self._app.bus.publish([event])
         if new:
-            self._app.delivery.wake()
+            self._app.published()
         return answer({"id": event.id, "duplicate": not new}, 202)
 
     async def _read(self, request: web.Request) -> Event:

@@ -20,6 +20,7 @@ from notifiers.delivery import open_delivery
 from rules.request import RunRequest, Sensed
 from sensord.app import App, rule_of
 from sensord.config import Config
+from sensord.event_feed import EventFeed
 from sensord.launchers import Outcome, Run, Started
 from sensord.ledger.database import LedgerDatabase
 from sensord.run_events import Hooks
@@ -220,6 +221,7 @@ def _app(config: Config, database: LedgerDatabase, delivery: Any, stage: Stage, 
         bus=EmbeddedBus(database),
         running=running,
         delivery=delivery,
+        feed=EventFeed(database, SYSTEM),
         hooks=hooks,
         launchers=dict.fromkeys(config.jobs, stage),
         check_config=checks,

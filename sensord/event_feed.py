@@ -1,0 +1,91 @@
+"""News for sensors that look at events: one reading of the log tells each where the next one for it may be.
+
+The log is the truth, and every sensor has a cursor of its own in it. What is told here only saves looking: a burst of
+events that are for nobody costs one reading, however many sensors there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from sqlalchemy import Connection, func, select
+
+from notifiers.bell import Bell
+from notifiers.clock import Clock
+from notifiers.database import Database
+from notifiers.tables import events
+from rules.topics import Trie
+
+_CHUNK = 1000
+_GATHER_S = 0.01  # Events that follow close upon others are read together, so that a burst is few readings.
+
+
+class News:
+    """What one reader is told. `first` is the place of the oldest event for it that it has not taken, or None."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.first: int | None = None
+        self._bell = Bell(clock)
+
+    def tell(self, seq: int) -> None:
+        """There is one at this place."""
+        if self.first is None:
+            self.first = seq
+            self._bell.ring()
+
+    async def wait(self) -> int:
+        """The place of the next one; what comes from here on is news again."""
+        while self.first is None:
+            await self._bell.wait()
+        first, self.first = self.first, None
+        return first
+
+
+class EventFeed:
+    """Reads the log as it grows, while anybody has joined."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._bell = Bell(clock)
+        self._readers: list[News] = []
+        self._patterns: Trie[int] = Trie()
+
+    def ring(self) -> None:
+        """There may be new events."""
+        self._bell.ring()
+
+    def join(self, patterns: Iterable[str]) -> News:
+        """Be told of events on these topics from the start of `run` on. ValueError: one is no pattern."""
+        news = News(self._clock)
+        for pattern in patterns:
+            self._patterns.add(pattern, len(self._readers))
+        self._readers.append(news)
+        return news
+
+    async def run(self) -> None:
+        """Read until cancelled. Without readers there is nothing to do."""
+        if not self._readers:
+            return
+        place = await self._database.read(newest)
+        while True:
+            heads = await self._database.read(partial(read_heads, after=place))
+            for seq, *topics in heads:
+                place = seq
+                for reader in {one for topic in topics if topic is not None for one in self._patterns.match(topic)}:
+                    self._readers[reader].tell(seq)
+            if len(heads) < _CHUNK:
+                await self._bell.wait()
+                await self._clock.sleep(_GATHER_S)
+
+
+def newest(conn: Connection) -> int:
+    """The place of the last event; 0 in an empty log."""
+    return conn.scalar(select(func.max(events.c.seq))) or 0
+
+
+def read_heads(conn: Connection, after: int) -> list[tuple[int, str, str | None]]:
+    """The next thousand events after that place: where each is, and its topics."""
+    query = select(events.c.seq, events.c.topic, events.c.also).where(events.c.seq > after)
+    return [(row[0], row[1], row[2]) for row in conn.execute(query.order_by(events.c.seq).limit(_CHUNK))]
