@@ -83,21 +83,22 @@ def matches(pattern: str, topic: str) -> bool:
     return all(want in ("*", token) for want, token in zip(wanted, tokens, strict=False))
 
 
-def as_token(text: str) -> str:
+def as_token(text: str, longest: int = MAX_TOKEN) -> str:
     """One legal token made of any text: what a token may not hold is percent-encoded, byte by byte of its UTF-8.
 
     Two texts give two tokens. `urllib.parse.unquote(token, errors="surrogatepass")` is the text again, but for
-    the empty one (`%`) and for one whose token would pass 120 characters: that is cut and ends in `%~` and a hash.
+    the empty one (`%`) and for one whose token would pass `longest` characters (at least 20): that is cut and ends in
+    `%~` and a hash.
     """
-    if text.isalnum() and len(text) <= MAX_TOKEN:
+    if text.isalnum() and len(text) <= longest:
         return text
     token = "".join(
         character if character.isprintable() and character not in " .*>%" else _percent(character) for character in text
     )
-    if len(token) <= MAX_TOKEN:
+    if len(token) <= longest:
         return token or "%"
     digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-    return f"{token[: MAX_TOKEN - 2 - len(digest)]}%~{digest}"
+    return f"{token[: longest - 2 - len(digest)]}%~{digest}"
 
 
 def _percent(character: str) -> str:

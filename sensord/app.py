@@ -33,6 +33,7 @@ from sensord.running import Job, Running
 from sensord.sensing import Sensing
 from sensord.sources import Source
 from sensord.sources.directory import DirectoryConfig, open_directory
+from sensord.sources.lineage import LineageConfig, open_lineage
 from sensord.sources.runs import RunsConfig, open_runs
 from sensord.sources.topic import TopicConfig, open_topic
 
@@ -182,6 +183,8 @@ async def _open_channels(
 async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncExitStack) -> Source:
     if isinstance(sensor.source, DirectoryConfig):
         return await stack.enter_async_context(open_directory(name, sensor.source, clock=app.clock))
+    if isinstance(sensor.source, LineageConfig):
+        return await stack.enter_async_context(open_lineage(name, sensor.source, database=app.database, feed=app.feed))
     if isinstance(sensor.source, RunsConfig):
         return await stack.enter_async_context(open_runs(name, sensor.source, database=app.database, feed=app.feed))
     if isinstance(sensor.source, TopicConfig):

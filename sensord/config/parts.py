@@ -25,6 +25,7 @@ from sensord.config.fields import (
 from sensord.launchers.command import CommandConfig
 from sensord.secrets import redact
 from sensord.sources.directory import DirectoryConfig
+from sensord.sources.lineage import LineageConfig
 from sensord.sources.runs import RunsConfig
 from sensord.sources.topic import TopicConfig
 
@@ -33,6 +34,7 @@ from sensord.sources.topic import TopicConfig
 LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (("command", CommandConfig),)
 SOURCES: tuple[tuple[str, type[Settings]], ...] = (
     ("directory", DirectoryConfig),
+    ("lineage", LineageConfig),
     ("runs", RunsConfig),
     ("topic", TopicConfig),
 )

@@ -8,6 +8,7 @@ from aiohttp import web
 from sensord.app import App
 from sensord.web import schemas
 from sensord.web.endpoint import Endpoint, one, only
+from sensord.web.lineage import Lineage
 from sensord.web.lists import Lists
 from sensord.web.logs import Logs
 from sensord.web.metrics import Metrics
@@ -45,7 +46,15 @@ def _intake(app: App) -> list[Endpoint]:
             body=schemas.PUBLISH,
             takes=("application/json", CLOUDEVENT),
             answers={202: ("the event is durable", schemas.PUBLISHED)},
-        )
+        ),
+        Endpoint(
+            method="POST",
+            path="/api/v1/lineage",
+            handler=Lineage(app).__call__,
+            summary="Take an OpenLineage run event; answered once it is durable. One of each run and state is kept.",
+            body=schemas.LINEAGE,
+            answers={202: ("the event is durable", schemas.TAKEN)},
+        ),
     ]
 
 

@@ -198,6 +198,8 @@ CLOUD_EVENT = _object(
 )
 PUBLISH: Schema = {"anyOf": [PLAIN_EVENT, CLOUD_EVENT]}
 PUBLISHED = _whole({"id": ID, "duplicate": YES})
+TAKEN = _whole({"id": nullable(ID), "duplicate": YES})
+LINEAGE = _object({"eventType": TEXT, "eventTime": TEXT, "run": OBJECT, "job": OBJECT, "producer": TEXT}, required=())
 SUBSCRIBE = _object({"topic": TEXT, "to": TEXT, "where": OBJECT}, required=("topic", "to"), closed=True)
 SUBSCRIBED = _whole({"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "duplicate": YES})
 RESUME = _object({"destination": TEXT}, required=("destination",), closed=True)

@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
-from anyio import to_thread
 
 from notifiers.bus.embedded import append
-from notifiers.clock import SYSTEM, new_uuid7
+from notifiers.clock import new_uuid7
 from rules.event import Event
-from rules.request import RunRequest
-from sensord.app import App, open_app
-from sensord.config import Config, ConfigError, load
+from sensord.config import ConfigError
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.requests import NewRun, request_runs
-from sensord.ledger.tables import TERMINAL
-from sensord.sensing import new_run
 from sensord.sources.event_log import BATCH, read_events
 from tests.conftest import rows
+from tests.sources.app_kit import configured, ended, event, launch, running, runs_of
 from tests.sources.directory_kit import until
-
-JOBS = """
-jobs:
-  extract: {command: [sh, -c, 'echo "{\\"metadata\\": {\\"rows\\": 3}}" > $SENSORD_REPORT; exit {{ run.config.code }}']}
-  load: {command: ["true"], hooks: {success: bp.load.oks}}
-  tell: {command: ["true"]}
-"""
-
-
-def configured(folder: Path, text: str) -> Config:
-    (folder / "sensord.yaml").write_text(f"{JOBS}\n{text}")
-    return load(folder / "sensord.yaml", {})
-
-
-@asynccontextmanager
-async def running(folder: Path, text: str, url: str | None = None) -> AsyncIterator[App]:
-    """The whole daemon without its HTTP server, on SQLite or the database at that URL."""
-    config = configured(folder, f"database: {url or 'sqlite:///sensord.db'}\n{text}")
-    async with open_app(config) as app, anyio.create_task_group() as group:
-        await group.start(app.run)
-        yield app
-        group.cancel_scope.cancel()
-
-
-async def launch(app: App, job: str, **config: Any) -> NewRun:
-    wish = new_run(app.clock, RunRequest(job_name=job, run_config={"code": 0, **config}), app.hooks[job])
-    await app.database.write(request_runs, wish)
-    app.running.claimed([wish])
-    return wish
-
-
-async def runs_of(app: App, job: str) -> list[dict[str, Any]]:
-    query = "SELECT * FROM runs WHERE job = :job ORDER BY id"
-    return await to_thread.run_sync(lambda: rows(app.database, query, job=job))
-
-
-async def ended(app: App, job: str, count: int) -> list[dict[str, Any]]:
-    """The runs of a job, once so many have ended."""
-
-    def over() -> bool:
-        query = "SELECT status FROM runs WHERE job = :job"
-        return sum(row["status"] in TERMINAL for row in rows(app.database, query, job=job)) >= count
-
-    await until(over)
-    return await runs_of(app, job)
-
-
-def event(topic: str, **fields: Any) -> Event:
-    return Event(
-        **{"id": new_uuid7(), "type": "message", "topic": topic, "time": SYSTEM.now(), "source": "t", **fields}
-    )
-
 
 CHAIN = """
 sensors:
