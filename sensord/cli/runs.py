@@ -76,8 +76,6 @@ def launch(
     with client(context) as api:
         run = api.call("POST", f"/api/jobs/{job}/runs", {"run_config": values, "run_key": run_key})
         if wait and api.daemon:
-            for _ in api.stream(f"/api/runs/{run['id']}/log", query=[("follow", "1")]) if _has_log(run) else ():
-                pass
             run = _ended(api, run["id"])
         if json:
             as_json(run)
@@ -93,12 +91,8 @@ def launch(
         raise typer.Exit(FAILED)
 
 
-def _has_log(run: dict[str, Any]) -> bool:
-    return run["status"] not in ENDED
-
-
 def _ended(api: Any, run: str) -> dict[str, Any]:
-    """Ask until it has ended; the followed log ends a moment before the record does."""
+    """Ask until it has ended."""
     import time
 
     while True:

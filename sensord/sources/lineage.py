@@ -43,7 +43,7 @@ async def open_lineage(
 
     Their `run_key` is the run's id and its state.
     """
-    from sensord.sources.event_log import open_event_log
+    from sensord.event_log import open_event_log
 
     def sense(event: Event) -> Sensed | None:
         return sensed(event, config)

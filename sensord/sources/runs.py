@@ -46,7 +46,7 @@ async def open_runs(name: str, config: RunsConfig, *, database: Database, feed: 
 
     Their `run_key` is the run's id and status, so that one run starts at most one of each job that follows it.
     """
-    from sensord.sources.event_log import open_event_log
+    from sensord.event_log import open_event_log
 
     yield await open_event_log(name, config.topics, sense, database=database, feed=feed)
 

@@ -50,7 +50,7 @@ async def open_topic(name: str, config: TopicConfig, *, database: Database, feed
 
     Their `run_key` is the event's id, so that an event that is published twice starts one run.
     """
-    from sensord.sources.event_log import open_event_log
+    from sensord.event_log import open_event_log
 
     yield await open_event_log(name, (config.pattern,), sense, database=database, feed=feed)
 

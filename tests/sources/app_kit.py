@@ -29,15 +29,15 @@ jobs:
 """
 
 
-def configured(folder: Path, text: str) -> Config:
-    (folder / "sensord.yaml").write_text(f"{JOBS}\n{text}")
+def configured(folder: Path, text: str, jobs: str = JOBS) -> Config:
+    (folder / "sensord.yaml").write_text(f"{jobs}\n{text}")
     return load(folder / "sensord.yaml", {})
 
 
 @asynccontextmanager
-async def running(folder: Path, text: str, url: str | None = None) -> AsyncIterator[App]:
+async def running(folder: Path, text: str, url: str | None = None, jobs: str = JOBS) -> AsyncIterator[App]:
     """The whole daemon without its HTTP server, on SQLite or the database at that URL."""
-    config = configured(folder, f"database: {url or 'sqlite:///sensord.db'}\n{text}")
+    config = configured(folder, f"database: {url or 'sqlite:///sensord.db'}\n{text}", jobs)
     async with open_app(config) as app, anyio.create_task_group() as group:
         await group.start(app.run)
         yield app

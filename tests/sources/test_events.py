@@ -13,7 +13,7 @@ from notifiers.clock import new_uuid7
 from rules.event import Event
 from sensord.config import ConfigError
 from sensord.ledger.database import LedgerDatabase
-from sensord.sources.event_log import BATCH, read_events
+from sensord.event_log import BATCH, read_events
 from tests.conftest import rows
 from tests.sources.app_kit import configured, ended, event, launch, running, runs_of
 from tests.sources.directory_kit import until

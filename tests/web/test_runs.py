@@ -1,8 +1,17 @@
 from __future__ import annotations
 
-import anyio
+import os
+from functools import partial
+from pathlib import Path
 
+import aiohttp
+import anyio
+from anyio import to_thread
+
+from notifiers.clock import from_us
 from sensord.web.api import serve
+from tests.sources.app_kit import launch, running
+from tests.sources.directory_kit import until
 from tests.web.site import TOKEN, Site
 
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -136,6 +145,33 @@ async def test_a_log_is_read_whole_from_its_end_and_as_it_grows_until_the_attemp
             site.stage.end(f"{run}.1")
             seen += await answer.content.read()
     assert seen.decode() == "first line\n<b>second</b>\nthird\nlast\n"
+
+
+async def test_the_log_of_a_run_that_waits_for_its_slot_is_followed_from_its_start(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    jobs = f'jobs: {{gated: {{command: [sh, -c, "echo begun; read x < {gate}"]}}}}'
+    async with (
+        running(tmp_path, "http: {port: 0}\nconcurrency: 1", jobs=jobs) as app,
+        serve(app) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        first, second = await launch(app, "gated"), await launch(app, "gated")
+        seen: list[str] = []
+
+        async def follow() -> None:
+            async with http.get(f"{url}/api/runs/{second.id}/log?follow=1") as answer:
+                assert answer.status == 200
+                seen.append(await answer.text())
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as group:
+                group.start_soon(follow)
+                for run in (first, second):
+                    log = app.launchers["gated"].log
+                    await until(partial(log, run.id, 1, from_us(run.requested_at)))
+                    await to_thread.run_sync(gate.write_text, "go\n")
+    assert seen == ["begun\n"]
 
 
 async def test_a_log_is_asked_for_in_words_that_exist(site: Site) -> None:
