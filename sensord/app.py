@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -141,6 +141,7 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
                 clock=clock,
                 claimed=running.claimed,
                 published=published,
+                keys=sensor.keys.rule,
             )
             app.sources[name] = await _open_source(name, sensor, app, stack)
         yield app
@@ -180,15 +181,18 @@ async def _open_channels(
     return channels
 
 
+_ON_EVENTS: Mapping[type, Callable[..., AbstractAsyncContextManager[Source]]] = {
+    LineageConfig: open_lineage,
+    RunsConfig: open_runs,
+    TopicConfig: open_topic,
+}
+
+
 async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncExitStack) -> Source:
     if isinstance(sensor.source, DirectoryConfig):
         return await stack.enter_async_context(open_directory(name, sensor.source, clock=app.clock))
-    if isinstance(sensor.source, LineageConfig):
-        return await stack.enter_async_context(open_lineage(name, sensor.source, database=app.database, feed=app.feed))
-    if isinstance(sensor.source, RunsConfig):
-        return await stack.enter_async_context(open_runs(name, sensor.source, database=app.database, feed=app.feed))
-    if isinstance(sensor.source, TopicConfig):
-        return await stack.enter_async_context(open_topic(name, sensor.source, database=app.database, feed=app.feed))
+    if (on_events := _ON_EVENTS.get(type(sensor.source))) is not None:
+        return await stack.enter_async_context(on_events(name, sensor.source, database=app.database, feed=app.feed))
     raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")
 
 

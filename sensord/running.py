@@ -18,7 +18,7 @@ from rules.pacing import backoff
 from sensord.launchers import LaunchDelayed, Launcher, Outcome
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.outcomes import commit_steps, request_cancel
-from sensord.ledger.requests import NewRun
+from sensord.ledger.wishes import NewRun
 from sensord.queueing import RunQueue
 from sensord.run_events import Hooks
 from sensord.run_steps import Steps
@@ -71,6 +71,9 @@ class Running:
         """Take on runs whose rows are durable and new."""
         for wish in wishes:
             self._enqueue(work_of(wish))
+        for wish in wishes:
+            if wish.supersedes is not None and self._group is not None:
+                self._group.start_soon(self.cancel, wish.supersedes, name=f"cancel {wish.supersedes}")
         self._published()
         self._start_ready()
 

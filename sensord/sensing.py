@@ -11,11 +11,13 @@ from notifiers.bus.embedded import append
 from notifiers.clock import Clock, to_us
 from notifiers.database import insert_rows
 from rules.event import Event
+from rules.keys import ONCE, KeyRule
 from rules.request import RunRequest, Sensed, SkipReason
 from rules.triggers import Rule, RuleError, decide
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.requests import NewRun, Tick, commit_ticks, dump, storable
+from sensord.ledger.requests import commit_ticks, dump, storable
 from sensord.ledger.tables import seen, sensors
+from sensord.ledger.wishes import NewRun, Tick
 from sensord.run_events import About, Hooks, run_event, sensor_event
 
 # So many things are decided before others may go on: a burst of new files keeps no run waiting that could start.
@@ -26,13 +28,23 @@ Claimed = Callable[[Sequence[NewRun]], None]
 
 
 def new_run(
-    clock: Clock, request: RunRequest, hooks: Hooks, *, sensor: str | None = None, subject: str | None = None
+    clock: Clock,
+    request: RunRequest,
+    hooks: Hooks,
+    *,
+    sensor: str | None = None,
+    subject: str | None = None,
+    keys: KeyRule = ONCE,
+    version: str = "",
 ) -> NewRun:
-    """A request as the ledger takes it: with an id of its own, and the event that it is queued."""
+    """A request as the ledger takes it: with an id of its own, and the event that it is queued.
+
+    `version` is that of what was sensed, which `keys` may ask for.
+    """
     if request.job_name is None:
         raise ValueError("a RunRequest needs the name of a job")
     now = clock.now()
-    run_key = None if request.run_key is None else storable(request.run_key)
+    run_key = None if request.run_key is None else storable(keys.key_of(request.run_key, version))
     about = About(
         run=clock.new_id(),
         job=request.job_name,
@@ -55,6 +67,8 @@ def new_run(
         priority=request.priority,
         requested_at=to_us(now),
         event=run_event(clock, about, "queued", hooks=hooks),
+        keys=keys,
+        version=storable(version) if keys.policy == "latest_wins" else None,
     )
 
 
@@ -71,9 +85,11 @@ class Sensing:
         clock: Clock,
         claimed: Claimed,
         published: Callable[[], None],
+        keys: KeyRule = ONCE,
     ) -> None:
         self.name = name
         self.rule = rule
+        self._keys = keys
         self.looked_at = clock.monotonic()
         self.looks = 0
         self.failing: str | None = None
@@ -126,7 +142,15 @@ class Sensing:
 
     def _wish(self, request: RunRequest, sensed: Sensed) -> NewRun:
         hooks = self._hooks[request.job_name or ""]
-        return new_run(self._clock, request, hooks, sensor=self.name, subject=sensed.subject)
+        return new_run(
+            self._clock,
+            request,
+            hooks,
+            sensor=self.name,
+            subject=sensed.subject,
+            keys=self._keys,
+            version=sensed.key,
+        )
 
     async def _tell_rule_errors(self, batch: Sequence[Tick], errors: Sequence[Tick]) -> None:
         """A rule that fails is told once, until it works again."""

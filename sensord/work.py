@@ -13,8 +13,8 @@ from sqlalchemy import Connection, select
 
 from notifiers.clock import from_us
 from sensord.launchers import Run
-from sensord.ledger.requests import NewRun
 from sensord.ledger.tables import TERMINAL, runs
+from sensord.ledger.wishes import NewRun
 from sensord.run_events import About
 
 
@@ -51,7 +51,7 @@ def work_of(wish: NewRun) -> Work:
         partition_key=wish.partition_key,
         requested_at=from_us(wish.requested_at),
     )
-    return Work(run=run, about=_about(run, wish.subject), priority=wish.priority)
+    return Work(run=run, about=_about(run, wish.subject), priority=wish.priority, cancelled=wish.superseded)
 
 
 def work_of_row(row: Mapping[str, Any]) -> Work:

@@ -7,7 +7,8 @@ from notifiers.bus.embedded import EmbeddedBus
 from notifiers.clock import to_us
 from rules.event import Event
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.requests import Tick, commit_ticks
+from sensord.ledger.requests import commit_ticks
+from sensord.ledger.wishes import Tick
 from sensord.retention import Kept, prune_logs, prune_once
 from sensord.sensing import open_sensor
 from tests.conftest import rows

@@ -14,7 +14,8 @@ from rules.quality import CheckResult
 from rules.request import RunRequest
 from sensord.launchers import LaunchDelayed, Outcome, Run, Started
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.requests import NewRun, request_runs
+from sensord.ledger.requests import request_runs
+from sensord.ledger.wishes import NewRun
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
 from sensord.sensing import new_run

@@ -9,7 +9,7 @@ from notifiers.clock import SYSTEM
 from rules.request import Sensed
 from rules.triggers import compile_rule
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.requests import NewRun
+from sensord.ledger.wishes import NewRun
 from sensord.run_events import Hooks
 from sensord.sensing import Sensing
 from tests.conftest import rows

@@ -112,6 +112,36 @@ def forget(
         typer.echo(f"forgotten; run {freed['run']} held it")
 
 
+def expire(
+    context: typer.Context,
+    older_than: Annotated[str, typer.Option(help="Keys claimed longer ago than this: 30d, 12h.")],
+    sensor: Annotated[str | None, typer.Option(help="Of this sensor alone; - for launches by hand.")] = None,
+    job: Annotated[str | None, typer.Option(help="Of this job alone.")] = None,
+    json: Json = False,
+) -> None:
+    """Forget all run_keys claimed longer ago, so that the next request for each is a run."""
+    from sensord.cli.show import as_json, counting
+
+    asked = (
+        {"older_than": older_than}
+        | ({} if sensor is None else {"sensor": sensor})
+        | ({} if job is None else {"job": job})
+    )
+    forgotten = 0
+    with client(context) as api, counting("keys forgotten") as count:
+        while True:
+            found = api.call("POST", "/api/keys/expire", asked)
+            forgotten += found["forgotten"]
+            count(forgotten)
+            if found["next"] is None:
+                break
+            asked["after"] = found["next"]
+    if json:
+        as_json({"forgotten": forgotten})
+    else:
+        typer.echo(f"{forgotten} keys forgotten")
+
+
 def resume(context: typer.Context, destination: str, json: Json = False) -> None:
     """Send to a paused destination again, first what waited."""
     from sensord.cli.show import as_json
@@ -162,6 +192,6 @@ VERBS: dict[str, dict[str, Callable[..., None]]] = {
     "events": {"publish": telling.publish, "replay": telling.replay},
     "subscriptions": {"add": telling.subscribe, "remove": telling.unsubscribe},
     "deliveries": {"replay": telling.replay, "resume": resume},
-    "keys": {"show": show_key, "forget": forget},
+    "keys": {"show": show_key, "forget": forget, "expire": expire},
     "destinations": {"resume": resume},
 }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -64,3 +65,12 @@ def facts(item: Mapping[str, Any]) -> None:
     width = max((len(name) for name in item), default=0)
     for name, value in item.items():
         typer.echo(f"{name.ljust(width)}  {plain(value)}".rstrip())
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal how far something long has come: call it with the number so far."""
+    from rich.console import Console
+
+    with Console(stderr=True).status(f"0 {what}") as status:
+        yield lambda number: status.update(f"{number:,} {what}")

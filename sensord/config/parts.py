@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from notifiers.settings import Settings
+from rules.keys import KeyRule, Policy
 from sensord.config.fields import (
     Count,
     Expression,
@@ -139,6 +140,33 @@ class JobConfig(Settings):
         return _written(schema, own, [kind for kind, _ in LAUNCHERS], []) | {"dependentSchemas": needs}
 
 
+class KeysConfig(Settings):
+    """Who may take a run_key that is held. May be written as the policy alone."""
+
+    policy: Policy = Field(
+        default="once",
+        description="once: nobody; per_version: a new version; retry_failed: anybody after a run that came to nothing; "
+        "latest_wins: a new version, and a run of the old one that has not ended is cancelled",
+    )
+    ttl: Period | None = Field(default=None, description="after so long anybody may; default: never")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        return {"policy": data} if isinstance(data, str) else data
+
+    @property
+    def rule(self) -> KeyRule:
+        """The same for those who decide."""
+        return KeyRule(self.policy, None if self.ttl is None else round(self.ttl * 1_000_000))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """A mapping, or the policy as text."""
+        written = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [written["properties"]["policy"], dict(written)]}
+
+
 class SensorConfig(Settings):
     """One sensor: exactly one source, the rule over what it sees, and the jobs that run because of it."""
 
@@ -146,6 +174,7 @@ class SensorConfig(Settings):
     job: str | list[str] = Field(description="the job that runs, or several")
     run_key: TextTemplate | None = Field(default=None, description="template; one run per key and job, ever")
     run_config: TreeTemplate = Field(default_factory=dict, description="data for the job; its texts are templates")
+    keys: KeysConfig = Field(default_factory=KeysConfig, description="who may take a run_key that is held, and when")
     when: Expression | None = Field(default=None, description="Jinja expression; false is a skip with its reason")
     tags: dict[str, TextTemplate] = Field(default_factory=dict, description="given to the run; templates")
     partition_key: TextTemplate | None = Field(default=None, description="template")
@@ -183,6 +212,11 @@ class SensorConfig(Settings):
     def _compiles(self) -> Self:
         from rules.triggers import compile_rule
 
+        if self.run_key is None and self.keys.policy in ("per_version", "latest_wins"):
+            raise ValueError(
+                f"keys: {self.keys.policy} compares versions of one run_key, and by default each version has a run_key "
+                'of its own; add a run_key that leaves the version out, e.g. "{{ file.name }}"'
+            )
         compile_rule(jobs=self.jobs)  # Its templates were compiled one by one, each with its own place.
         return self
 

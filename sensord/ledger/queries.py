@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, select
 
 from notifiers.clock import from_us, to_us
 from rules.event import rfc3339
@@ -98,15 +98,6 @@ def count_open(conn: Connection) -> dict[tuple[str, str], int]:
     return {(job, status): number for job, status, number in conn.execute(query)}
 
 
-def forget_keys(conn: Connection, batch: Sequence[tuple[str, str, str]]) -> list[str | None]:
-    """Let go of run_keys, (sensor or "", job, run_key) each, so that they may run again: the run that held it."""
-    results: list[str | None] = []
-    for sensor, job, run_key in batch:
-        gone = delete(run_keys).where(run_keys.c.sensor == sensor, run_keys.c.job == job, run_keys.c.run_key == run_key)
-        results.append(conn.scalar(gone.returning(run_keys.c.run)))
-    return results
-
-
 def id_floor(moment: datetime) -> str:
     """Text that is not greater than the UUIDv7 of anything made at that moment or later."""
     milliseconds = f"{max(0, to_us(moment) // 1000):012x}"
@@ -152,6 +143,7 @@ def key_json(row: Mapping[str, Any]) -> dict[str, Any]:
         "run_key": row["run_key"],
         "run": row["run"],
         "claimed_at": time(row["claimed_at"]),
+        "version": row["version"],
     }
 
 

@@ -4,92 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, update
 
 from notifiers.bus.embedded import append
 from notifiers.database import insert_rows
-from rules.event import Event
-from sensord.ledger.tables import run_keys, runs, seen, sensors, ticks
-
-
-# Never changed once made. `frozen` would say so and make them take twice as long, and a burst makes thousands.
-@dataclass(slots=True, kw_only=True)
-class NewRun:
-    """A run that is wished for, with the event that says so. `run_key` None: it runs always."""
-
-    id: str
-    job: str
-    sensor: str | None
-    run_key: str | None
-    subject: str | None
-    run_config: str
-    tags: str
-    partition_key: str | None
-    priority: int
-    requested_at: int
-    event: Event
-    claims: bool = True  # False for a run that repeats one whose key it bears without taking it.
-
-
-@dataclass(slots=True, kw_only=True)
-class Tick:
-    """One sensed thing and what the rule made of it: runs, or the reason for none (`skipped`, `error`).
-
-    A tick whose outcome is `cursor` moves the cursor and leaves no record of its own.
-    """
-
-    sensor: str
-    subject: str
-    at: int
-    mark: int | None = None
-    cursor: str | None = None
-    runs: tuple[NewRun, ...] = ()
-    outcome: str = "requested"
-    reason: str | None = None
-
+from sensord.ledger.keys import claim_keys
+from sensord.ledger.tables import runs, seen, sensors, ticks
+from sensord.ledger.wishes import NewRun, Tick
 
 Held = dict[str, str]
 """run id of a wish → id of the run that has it: its own id if it was claimed, else the run that holds the key."""
-
-
-def claim_keys(conn: Connection, wishes: Sequence[NewRun]) -> Held:
-    """Give each run_key to the first that asked for it, in this batch or ever; say who holds which."""
-    keyed = [wish for wish in wishes if wish.claims and wish.run_key is not None]
-    held = {wish.id: wish.id for wish in wishes}
-    if not keyed:
-        return held
-    first: dict[tuple[str, str, str], NewRun] = {}
-    for wish in keyed:
-        first.setdefault(_key(wish), wish)
-    rows = [
-        {"sensor": key[0], "job": key[1], "run_key": key[2], "run": wish.id, "claimed_at": wish.requested_at}
-        for key, wish in first.items()
-    ]
-    # The database decides who is first, and is then asked who was: never the other way round.
-    if insert_rows(conn, run_keys, rows, conflict=("sensor", "job", "run_key")) == len(rows):
-        owner = {key: wish.id for key, wish in first.items()}
-    else:
-        owner = _owners(conn, list(first))
-    held.update({wish.id: owner[_key(wish)] for wish in keyed})
-    return held
-
-
-def _key(wish: NewRun) -> tuple[str, str, str]:
-    return (wish.sensor or "", wish.job, wish.run_key or "")
-
-
-def _owners(conn: Connection, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
-    columns = (run_keys.c.sensor, run_keys.c.job, run_keys.c.run_key)
-    owners: dict[tuple[str, str, str], str] = {}
-    for start in range(0, len(keys), 300):  # SQLite takes at most 999 values in a statement by default.
-        chunk = keys[start : start + 300]
-        for row in conn.execute(select(*columns, run_keys.c.run).where(tuple_(*columns).in_(chunk))):
-            owners[row[0], row[1], row[2]] = row[3]
-    return owners
 
 
 def add_runs(conn: Connection, wishes: Sequence[NewRun]) -> None:
@@ -115,7 +42,7 @@ def _run_row(wish: NewRun) -> dict[str, Any]:
         "run_config": wish.run_config,
         "partition_key": wish.partition_key,
         "requested_at": wish.requested_at,
-        "cancel_requested": False,
+        "cancel_requested": wish.superseded,
         "metadata": "{}",
     }
 

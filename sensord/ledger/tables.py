@@ -52,6 +52,7 @@ class RunKeyRow(SQLModel, table=True):
     run_key: str = Field(primary_key=True)
     run: str
     claimed_at: int = Field(sa_type=BigInteger)
+    version: str | None = Field(default=None, sa_type=Text)
 
 
 class TickRow(SQLModel, table=True):

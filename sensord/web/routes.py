@@ -188,6 +188,14 @@ def _telling(app: App) -> list[Endpoint]:
             body=schemas.KEY,
             answers={200: ("it is free", schemas.ANY)},
         ),
+        Endpoint(
+            method="POST",
+            path="/api/keys/expire",
+            handler=telling.expire,
+            summary="Forget run_keys claimed longer ago than that: a slice of them; ask again with `next` as `after`.",
+            body=schemas.EXPIRE,
+            answers={200: ("how many are gone, and where the next slice begins", schemas.EXPIRED)},
+        ),
     ]
 
 

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, select
 from rules.request import RunRequest
 from sensord.app import App
 from sensord.ledger.queries import get_run, loads
-from sensord.ledger.requests import NewRun, request_runs
+from sensord.ledger.requests import request_runs
 from sensord.ledger.tables import TERMINAL, runs
+from sensord.ledger.wishes import NewRun
 from sensord.sensing import new_run
 from sensord.web.body import integer_of, kind, object_of, read_object, text_of
 from sensord.web.problems import Problem, answer, shown

@@ -80,7 +80,16 @@ TICK = _whole(
         "run": nullable(ID),
     }
 )
-HELD_KEY = _whole({"sensor": nullable(TEXT), "job": TEXT, "run_key": TEXT, "run": ID, "claimed_at": TIME})
+HELD_KEY = _whole(
+    {
+        "sensor": nullable(TEXT),
+        "job": TEXT,
+        "run_key": TEXT,
+        "run": ID,
+        "claimed_at": TIME,
+        "version": nullable(TEXT),
+    }
+)
 SENSOR = _whole(
     {
         "name": TEXT,
@@ -204,4 +213,8 @@ SUBSCRIBE = _object({"topic": TEXT, "to": TEXT, "where": OBJECT}, required=("top
 SUBSCRIBED = _whole({"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "duplicate": YES})
 RESUME = _object({"destination": TEXT}, required=("destination",), closed=True)
 KEY = _object({"sensor": nullable(TEXT), "job": TEXT, "run_key": TEXT}, required=("job", "run_key"), closed=True)
+EXPIRE = _object(
+    {"older_than": TEXT, "sensor": TEXT, "job": TEXT, "after": TEXT}, required=("older_than",), closed=True
+)
+EXPIRED = _whole({"forgotten": NUMBER, "next": nullable(TEXT)})
 TICKED = _whole({"sensor": TEXT, "dry_run": YES, "sensed": NUMBER, "items": {"type": "array", "items": OBJECT}})

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 from aiohttp import web
 
 from notifiers.clock import to_us
+from notifiers.settings import parse_duration
 from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions
 from rules.routing import compile_where
 from rules.topics import check_pattern
 from sensord.app import App
 from sensord.config.fields import check_destination
-from sensord.ledger.queries import forget_keys
+from sensord.ledger.keys import Expiry, Key, expire_keys, forget_keys
 from sensord.web.body import object_of, read_object, text_of
 from sensord.web.endpoint import only
 from sensord.web.problems import Problem, answer, shown
@@ -88,3 +91,24 @@ class Telling:
             of = f"sensor {shown(sensor)}" if sensor else "no sensor"
             raise Problem(404, f"nothing holds the run_key {shown(run_key)} of job {shown(job)} and {of}")
         return answer({"sensor": sensor, "job": job, "run_key": run_key, "run": run, "forgotten": True})
+
+    async def expire(self, request: web.Request) -> web.Response:
+        """200: a slice of the old keys is forgotten; `next` is the `after` of the next slice, null at the end."""
+        body = await read_object(request, ("older_than", "sensor", "job", "after"))
+        age, after = text_of(body, "older_than"), text_of(body, "after", limit=100_000)
+        try:
+            before = to_us(self._app.clock.now()) - round(parse_duration(age or "") * 1_000_000)
+            place = None if after is None else _place(after)
+        except ValueError as error:
+            raise Problem(400, str(error)) from None
+        sensor, job = text_of(body, "sensor"), text_of(body, "job")
+        expiry = Expiry(before=before, sensor="" if sensor == "-" else sensor, job=job, after=place)
+        gone, last = await self._app.database.write(expire_keys, expiry)
+        return answer({"forgotten": gone, "next": None if last is None else json.dumps(last)})
+
+
+def _place(text: str) -> Key:
+    found = json.loads(text)
+    if not isinstance(found, list) or len(found) != 3 or not all(isinstance(one, str) for one in found):  # noqa: PLR2004
+        raise ValueError(f"after is {shown(text)}; give the `next` of the slice before")
+    return found[0], found[1], found[2]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from notifiers.clock import SYSTEM, to_us
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.outcomes import Step, commit_steps, request_cancel
-from sensord.ledger.requests import NewRun, request_runs
+from sensord.ledger.requests import request_runs
 from sensord.ledger.tables import TERMINAL
+from sensord.ledger.wishes import NewRun
 from sensord.run_events import About, Hooks, run_event
 from tests.conftest import rows
 from tests.ledger.test_requests import wish

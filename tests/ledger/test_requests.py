@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from notifiers.clock import SYSTEM
 from rules.request import RunRequest
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.requests import NewRun, Tick, commit_ticks, dump, request_runs, storable
+from sensord.ledger.requests import commit_ticks, dump, request_runs, storable
+from sensord.ledger.wishes import NewRun, Tick
 from sensord.run_events import Hooks
 from sensord.sensing import new_run, open_sensor
 from sensord.work import work_of

@@ -15,8 +15,9 @@ from rules.event import Event
 from rules.request import RunRequest
 from sensord.app import App, open_app
 from sensord.config import Config, load
-from sensord.ledger.requests import NewRun, request_runs
+from sensord.ledger.requests import request_runs
 from sensord.ledger.tables import TERMINAL
+from sensord.ledger.wishes import NewRun
 from sensord.sensing import new_run
 from tests.conftest import rows
 from tests.sources.directory_kit import until

@@ -12,8 +12,8 @@ from notifiers.bus.embedded import append
 from notifiers.clock import new_uuid7
 from rules.event import Event
 from sensord.config import ConfigError
-from sensord.ledger.database import LedgerDatabase
 from sensord.event_log import BATCH, read_events
+from sensord.ledger.database import LedgerDatabase
 from tests.conftest import rows
 from tests.sources.app_kit import configured, ended, event, launch, running, runs_of
 from tests.sources.directory_kit import until

@@ -1,0 +1,46 @@
+"""Whether a run_key that is held may be taken by another run: the policies of a sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Policy = Literal["once", "per_version", "retry_failed", "latest_wins"]
+"""`once`: one run for a key. `per_version`: one for each version of what was sensed. `retry_failed`: another one where
+the last came to nothing (failed, cancelled or lost). `latest_wins`: a newer version takes the key at once, and a run of
+an older one that has not ended is cancelled."""
+
+POLICIES: tuple[Policy, ...] = get_args(Policy)
+_CAME_TO_NOTHING = frozenset({"failed", "cancelled", "lost"})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRule:
+    """How long and against whom a key is held. `ttl` is microseconds since it was claimed; None: for ever."""
+
+    policy: Policy = "once"
+    ttl: int | None = None
+
+    def key_of(self, run_key: str, version: str) -> str:
+        """The text that is claimed for a run_key of something of that version."""
+        return f"{run_key}@{version}" if self.policy == "per_version" else run_key
+
+    def takes(self, held: Held, version: str, now: int) -> bool:
+        """Whether a request of that version may take the key, at that many microseconds since 1970."""
+        if self.ttl is not None and now - held.claimed_at >= self.ttl:
+            return True
+        if self.policy == "retry_failed":
+            return held.status in _CAME_TO_NOTHING
+        return self.policy == "latest_wins" and held.version != version
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Who holds a key: the status of its run (None: it is not kept any more), of which version, since when."""
+
+    status: str | None
+    version: str | None
+    claimed_at: int
+
+
+ONCE = KeyRule()
