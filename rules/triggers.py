@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rules.request import RunRequest, Sensed, SkipReason
@@ -82,11 +82,17 @@ def compile_rule(
 def decide(rule: Rule, sensed: Sensed) -> tuple[RunRequest, ...] | SkipReason:
     """One request for each of the rule's jobs, or why there is none. The same thing sensed gives equal answers.
 
-    Without a `run_key` the sensed thing's own key is taken. Values of tags become text (of numbers and the like, as
-    JSON writes them); a partition key that turns out empty is none. RuleError names the key that cannot be evaluated,
-    among them a run_key that turns out empty or a run_config that is no mapping.
+    What the source decided by itself is completed: a request that names no job is for each of the rule's, one that
+    does is for that one alone, which must be among them; the rule's tags are under its own; and where it has no
+    priority it has the rule's. Its run_key, run_config and partition_key stay as they are, None included.
+
+    Otherwise, without a `run_key` or a `partition_key` the sensed thing's own is taken. Values of tags become text (of
+    numbers and the like, as JSON writes them); a partition key that turns out empty is none. RuleError names the key
+    that cannot be evaluated, among them a run_key that turns out empty or a run_config that is no mapping.
     """
     context = {**sensed.context, "subject": sensed.subject, "key": sensed.key}
+    if sensed.decided is not None:
+        return _completed(rule, sensed.decided, context)
     key = "when"
     try:
         if rule.when is not None and not rule.when.evaluate(context):
@@ -96,9 +102,9 @@ def decide(rule: Rule, sensed: Sensed) -> tuple[RunRequest, ...] | SkipReason:
         key = "run_config"
         run_config = rule.run_config.render(context)
         key = "tags"
-        tags = {name: _tag(value) for name, value in rule.tags.render(context).items()}
+        tags = {**sensed.tags, **{name: _tag(value) for name, value in rule.tags.render(context).items()}}
         key = "partition_key"
-        partition_key = None if rule.partition_key is None else rule.partition_key.render(context)
+        partition_key = sensed.partition_key if rule.partition_key is None else rule.partition_key.render(context)
     except TemplateError as error:
         raise RuleError(f"{key}: {error}") from error
     if not run_key.strip():
@@ -117,6 +123,37 @@ def decide(rule: Rule, sensed: Sensed) -> tuple[RunRequest, ...] | SkipReason:
         )
         for job in rule.jobs
     )
+
+
+def _completed(
+    rule: Rule, decided: tuple[RunRequest, ...] | SkipReason, context: Mapping[str, Any]
+) -> tuple[RunRequest, ...] | SkipReason:
+    if isinstance(decided, SkipReason):
+        return decided
+    try:
+        tags = rule.tags.render(context)
+    except TemplateError as error:
+        raise RuleError(f"tags: {error}") from error
+    return tuple(
+        replace(
+            request,
+            job_name=job,
+            tags={name: _tag(value) for name, value in {**tags, **request.tags}.items()},
+            priority=request.priority or rule.priority,
+        )
+        for request in decided
+        for job in _jobs(rule, request)
+    )
+
+
+def _jobs(rule: Rule, request: RunRequest) -> tuple[str, ...]:
+    if request.run_key is not None and not request.run_key.strip():
+        raise RuleError("run_key: it is empty; it must name what is to run once, or be None to run always")
+    if request.job_name is None:
+        return rule.jobs
+    if request.job_name not in rule.jobs:
+        raise RuleError(f"job: {request.job_name!r} is asked for, and the sensor's are {', '.join(rule.jobs)}")
+    return (request.job_name,)
 
 
 def _tag(value: Any) -> str:

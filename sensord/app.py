@@ -35,6 +35,7 @@ from sensord.sources import Source
 from sensord.sources.directory import DirectoryConfig, open_directory
 from sensord.sources.lineage import LineageConfig, open_lineage
 from sensord.sources.runs import RunsConfig, open_runs
+from sensord.sources.schedule import ScheduleConfig, open_schedule
 from sensord.sources.topic import TopicConfig, open_topic
 
 log = logging.getLogger(__name__)
@@ -193,6 +194,8 @@ async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncEx
         return await stack.enter_async_context(open_directory(name, sensor.source, clock=app.clock))
     if (on_events := _ON_EVENTS.get(type(sensor.source))) is not None:
         return await stack.enter_async_context(on_events(name, sensor.source, database=app.database, feed=app.feed))
+    if isinstance(sensor.source, ScheduleConfig):
+        return await stack.enter_async_context(open_schedule(name, sensor.source, clock=app.clock))
     raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")
 
 

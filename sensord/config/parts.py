@@ -28,6 +28,7 @@ from sensord.secrets import redact
 from sensord.sources.directory import DirectoryConfig
 from sensord.sources.lineage import LineageConfig
 from sensord.sources.runs import RunsConfig
+from sensord.sources.schedule import ScheduleConfig
 from sensord.sources.topic import TopicConfig
 
 # Adding a launcher or a source is one line here: the key that names it, and its model. A launcher's fields stand
@@ -37,6 +38,7 @@ SOURCES: tuple[tuple[str, type[Settings]], ...] = (
     ("directory", DirectoryConfig),
     ("lineage", LineageConfig),
     ("runs", RunsConfig),
+    ("schedule", ScheduleConfig),
     ("topic", TopicConfig),
 )
 
@@ -231,8 +233,13 @@ class SensorConfig(Settings):
         """The mapping as it is written: the source below the key that names it."""
         schema = handler.resolve_ref_schema(handler(core))
         own = {name: value for name, value in schema["properties"].items() if name != "source"}
-        parts = {kind: handler(model.__pydantic_core_schema__) for kind, model in SOURCES}
+        parts = {kind: _schema_of(model, handler) for kind, model in SOURCES}
         return _written(schema, parts | own, list(parts), ["job"])
+
+
+def _schema_of(model: type[Settings], handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    """A part's schema, with what the part itself adds to it: short forms."""
+    return model.__get_pydantic_json_schema__(model.__pydantic_core_schema__, handler)
 
 
 def _written(

@@ -23,6 +23,7 @@ from pydantic import Field
 
 from notifiers.clock import Clock, from_us, to_us
 from notifiers.settings import Settings
+from rules.request import PARTITION_END, PARTITION_START
 from rules.templates import TemplateError, compile_text
 from sensord.launchers import Outcome, Run, Started
 from sensord.launchers.command_link import Link
@@ -190,6 +191,8 @@ class CommandLauncher:
         }
         if run.partition_key is not None:
             env["SENSORD_PARTITION_KEY"] = run.partition_key
+        window = {"SENSORD_PARTITION_START": PARTITION_START, "SENSORD_PARTITION_END": PARTITION_END}
+        env |= {name: run.tags[tag] for name, tag in window.items() if tag in run.tags}
         argv = self._rendered(run)
         _refuse_nul("an argument", argv)
         _refuse_nul("an environment variable", env.values())

@@ -139,3 +139,30 @@ def test_the_same_thing_sensed_is_decided_the_same_twice(name: str, key: str) ->
     assert first[0].run_key == f"{key}:{name}"
     assert first[0].run_config == {"n": name}
     assert first[0].run_config is not second[0].run_config
+
+
+def test_what_a_source_decided_is_completed_by_its_rule() -> None:
+    rule = compile_rule(jobs=["load", "check"], tags={"team": "geo", "of": "{{ subject }}"}, priority=3)
+    wanted = RunRequest("a", {"n": 1}, {"team": "own"}, partition_key="p")
+    load, check = expect_requests(decide(rule, sensed(decided=(wanted,))))
+    tags = {"team": "own", "of": "/in/a.csv"}
+    assert load == RunRequest("a", {"n": 1}, tags, "load", partition_key="p", priority=3)
+    assert check == RunRequest("a", {"n": 1}, tags, "check", partition_key="p", priority=3)
+    always = RunRequest(job_name="check", priority=9)
+    assert expect_requests(decide(compile_rule(jobs=["load", "check"]), sensed(decided=(always,)))) == (always,)
+    assert decide(rule, sensed(decided=())) == ()
+    assert decide(rule, sensed(decided=SkipReason("no news"))) == SkipReason("no news")
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (RunRequest(job_name="other"), "job: 'other' is asked for, and the sensor's are load"),
+        (RunRequest(" "), "run_key: it is empty"),
+    ],
+)
+def test_what_a_source_decided_must_fit_its_rule(request_: RunRequest, words: str) -> None:
+    with pytest.raises(RuleError, match=words):
+        decide(compile_rule(jobs=["load"]), sensed(decided=(request_,)))
+    with pytest.raises(RuleError, match="tags: "):
+        decide(compile_rule(jobs=["load"], tags={"t": "{{ nothing }}"}), sensed(decided=(RunRequest("a"),)))

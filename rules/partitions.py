@@ -1,0 +1,204 @@
+"""Partitions: the slices that a job's data comes in, by time or by a list of names. A key names one slice.
+
+Keys are written as Dagster writes them: a daily one by its day (`2026-11-21`), a weekly one by its first day, a monthly
+one by its first day, an hourly one by its first minute (`2026-11-21-05:00`). Of an hour that the clock shows twice the
+second has the offset from UTC behind it (`2026-11-01-01:00-0500`).
+
+The windows of one definition follow each other without a gap and without overlap, whatever the clocks of its zone do: a
+day has 23, 24 or 25 hours, and begins when its first minute does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Final, Literal, get_args
+
+from rules.schedules import Cron, first_instant, parse_cron
+
+Every = Literal["hourly", "daily", "weekly", "monthly"]
+EVERY: Final[tuple[Every, ...]] = get_args(Every)
+Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
+WEEKDAYS: Final[tuple[Weekday, ...]] = get_args(Weekday)
+
+_HOUR_KEY: Final = "%Y-%m-%d-%H:%M"
+_YEARS: Final = range(1900, 2200)
+_LONGEST: Final = timedelta(days=40)
+_BEFORE: Final = timedelta(microseconds=1)
+_FOREVER: Final = datetime(1900, 1, 1, tzinfo=UTC)
+_MAX_KEY: Final = 200
+
+
+class PartitionError(ValueError):
+    """A key that names no partition, or a definition that makes none: says what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One slice of time: [start, end), in UTC."""
+
+    key: str
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TimePartitions:
+    """Slices of equal kind, one after the other. Made by `time_partitions`.
+
+    `first` is when the first may begin; without one there is no first.
+    """
+
+    every: Every
+    zone: tzinfo
+    first: datetime | None
+    week_start: Weekday
+    _starts: Cron = field(repr=False)
+
+    def of(self, key: str) -> Partition:
+        """The partition of that key; PartitionError if there is none."""
+        found = self.at(self._moment(key))
+        if found is None:
+            raise PartitionError(f"{key!r} is before the first {self.every} partition, {self._first_key()!r}")
+        if found.key != key:
+            raise PartitionError(f"{key!r} begins no {self.every} partition; it lies in {found.key!r}")
+        return found
+
+    def at(self, moment: datetime) -> Partition | None:
+        """The partition that holds that moment; None before the first."""
+        start = self._starts.latest(_floor(moment), moment)
+        return None if start is None else self._from(start)
+
+    def ended(self, moment: datetime) -> Partition | None:
+        """The partition that ended last, at that moment or before; None if none did."""
+        end = self._starts.latest(_floor(moment), moment)
+        return None if end is None else self._until(end)
+
+    def next(self, partition: Partition) -> Partition:
+        """The one that begins where this one ends."""
+        return Partition(self._key(partition.end), partition.end, self._end(partition.end))
+
+    def previous(self, partition: Partition) -> Partition | None:
+        """The one that ends where this one begins; None before the first."""
+        return self._until(partition.start)
+
+    def between(self, since: datetime, until: datetime) -> Iterator[Partition]:
+        """Those that begin at `since` or later and have ended by `until`, the oldest first."""
+        if self.first is not None:
+            since = max(since, self.first)
+        start: datetime | None = None
+        for end in self._starts.between(since - _BEFORE, until):
+            if start is not None:
+                yield Partition(self._key(start), start, end)
+            start = end
+
+    def _from(self, start: datetime) -> Partition | None:
+        if self.first is not None and start < self.first:
+            return None
+        return Partition(self._key(start), start, self._end(start))
+
+    def _until(self, end: datetime) -> Partition | None:
+        start = self._starts.latest(_floor(end), end - _BEFORE)
+        if start is None or (self.first is not None and start < self.first):
+            return None
+        return Partition(self._key(start), start, end)
+
+    def _end(self, start: datetime) -> datetime:
+        end = self._starts.next(start)
+        if end is None:
+            raise PartitionError(f"the {self.every} partition that begins at {start.isoformat()} has no end")
+        return end
+
+    def _key(self, start: datetime) -> str:
+        local = start.astimezone(self.zone)
+        if self.every != "hourly":
+            return local.date().isoformat()
+        return local.strftime(f"{_HOUR_KEY}%z" if local.fold else _HOUR_KEY)
+
+    def _first_key(self) -> str:
+        """The key of the first partition, where there is a first."""
+        start = None if self.first is None else self._starts.next(self.first - _BEFORE)
+        return "" if start is None else self._key(start)
+
+    def _moment(self, key: str) -> datetime:
+        """The moment that a key names, whether or not a partition begins then."""
+        try:
+            if self.every != "hourly":
+                day = date.fromisoformat(key)
+                local = datetime(day.year, day.month, day.day)  # noqa: DTZ001 (a wall clock's time)
+            elif len(key) > len("2026-11-21-05:00"):
+                return _in_range(datetime.strptime(key, f"{_HOUR_KEY}%z")).astimezone(UTC)
+            else:
+                local = datetime.strptime(key, _HOUR_KEY)  # noqa: DTZ007 (a wall clock's time)
+            return first_instant(_in_range(local), self.zone)
+        except ValueError:
+            raise PartitionError(f"{key!r} is no {self.every} partition; write for example {self._example()}") from None
+
+    def _example(self) -> str:
+        return {
+            "hourly": "2026-11-21-05:00",
+            "daily": "2026-11-21",
+            "weekly": f"2026-11-21 (the week's first day, a {self.week_start.capitalize()})",
+            "monthly": "2026-11-01 (the month's first day)",
+        }[self.every]
+
+
+def time_partitions(
+    every: Every, zone: tzinfo, *, start: date | None = None, week_start: Weekday = "sunday"
+) -> TimePartitions:
+    """Slices of time. `start` is the day, in the zone, before which none begins; weeks begin on Sunday as Dagster's do.
+
+    PartitionError for a start that is no day of our time.
+    """
+    starts = {
+        "hourly": "0 * * * *",
+        "daily": "0 0 * * *",
+        "weekly": f"0 0 * * {WEEKDAYS.index(week_start)}",
+        "monthly": "0 0 1 * *",
+    }[every]
+    first = None
+    if start is not None:
+        if start.year not in _YEARS:
+            raise PartitionError(f"a start in the year {start.year}; write one from {_YEARS[0]} to {_YEARS[-1]}")
+        first = first_instant(datetime(start.year, start.month, start.day), zone)  # noqa: DTZ001 (a wall clock's time)
+    return TimePartitions(every, zone, first, week_start, parse_cron(starts, zone))
+
+
+@dataclass(frozen=True, slots=True)
+class StaticPartitions:
+    """Slices by name, in the order in which they are listed. Made by `static_partitions`."""
+
+    keys: tuple[str, ...]
+
+    def of(self, key: str) -> str:
+        """That key; PartitionError if it is not listed."""
+        if key not in self.keys:
+            raise PartitionError(f"{key!r} is no partition; there are {', '.join(self.keys[:20])}")
+        return key
+
+
+def static_partitions(keys: Sequence[str]) -> StaticPartitions:
+    """Slices of these names; PartitionError for none at all, a name twice, or one that cannot be shown on a line."""
+    if not keys:
+        raise PartitionError("name at least one partition")
+    for index, key in enumerate(keys):
+        if not key.isprintable() or not key.strip() or len(key) > _MAX_KEY:
+            raise PartitionError(f"partition {key[:60]!r}: write 1 to {_MAX_KEY} characters that can be printed")
+        if key in keys[:index]:
+            raise PartitionError(f"partition {key!r} is listed twice; leave one out")
+    return StaticPartitions(tuple(keys))
+
+
+Partitions = TimePartitions | StaticPartitions
+
+
+def _floor(moment: datetime) -> datetime:
+    """Far enough back for the start of any partition that holds the moment."""
+    return max(moment - _LONGEST, _FOREVER) if moment > _FOREVER else moment
+
+
+def _in_range(moment: datetime) -> datetime:
+    if moment.year not in _YEARS:
+        raise ValueError(f"year {moment.year}")
+    return moment
