@@ -9,11 +9,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rules.request import RunRequest, SkipReason
+    from sensord.authoring import SensorEvaluationContext, build_sensor_context, sensor
     from sensord.submit import submit_event
 
-__all__ = ["RunRequest", "SkipReason", "submit_event"]
+__all__ = [
+    "RunRequest",
+    "SensorEvaluationContext",
+    "SkipReason",
+    "build_sensor_context",
+    "sensor",
+    "submit_event",
+]
 
-_HOMES = {"RunRequest": "rules.request", "SkipReason": "rules.request", "submit_event": "sensord.submit"}
+_HOMES = {
+    "RunRequest": "rules.request",
+    "SensorEvaluationContext": "sensord.authoring",
+    "SkipReason": "rules.request",
+    "build_sensor_context": "sensord.authoring",
+    "sensor": "sensord.authoring",
+    "submit_event": "sensord.submit",
+}
 
 
 def __getattr__(name: str) -> Any:

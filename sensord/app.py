@@ -20,6 +20,7 @@ from notifiers.channels.inbox import open_inbox
 from notifiers.clock import SYSTEM, Clock, to_us
 from notifiers.delivery import Delivery, open_delivery
 from notifiers.subscriptions import Configured, Wanted, sync_configured
+from rules.keys import ONCE
 from rules.triggers import Rule, compile_rule
 from sensord import interpreter
 from sensord.config import Config, JobConfig, SensorConfig
@@ -34,6 +35,7 @@ from sensord.sensing import Sensing
 from sensord.sources import Source
 from sensord.sources.directory import DirectoryConfig, open_directory
 from sensord.sources.lineage import LineageConfig, open_lineage
+from sensord.sources.python import PythonConfig, open_python
 from sensord.sources.runs import RunsConfig, open_runs
 from sensord.sources.schedule import ScheduleConfig, open_schedule
 from sensord.sources.topic import TopicConfig, open_topic
@@ -194,6 +196,16 @@ async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncEx
         return await stack.enter_async_context(open_directory(name, sensor.source, clock=app.clock))
     if (on_events := _ON_EVENTS.get(type(sensor.source))) is not None:
         return await stack.enter_async_context(on_events(name, sensor.source, database=app.database, feed=app.feed))
+    if isinstance(sensor.source, PythonConfig):
+        source = open_python(
+            name,
+            sensor.source,
+            jobs=sensor.jobs,
+            remembers=sensor.keys.rule == ONCE,
+            database=app.database,
+            clock=app.clock,
+        )
+        return await stack.enter_async_context(source)
     if isinstance(sensor.source, ScheduleConfig):
         return await stack.enter_async_context(open_schedule(name, sensor.source, clock=app.clock))
     raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")

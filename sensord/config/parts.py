@@ -27,6 +27,7 @@ from sensord.launchers.command import CommandConfig
 from sensord.secrets import redact
 from sensord.sources.directory import DirectoryConfig
 from sensord.sources.lineage import LineageConfig
+from sensord.sources.python import PythonConfig
 from sensord.sources.runs import RunsConfig
 from sensord.sources.schedule import ScheduleConfig
 from sensord.sources.topic import TopicConfig
@@ -37,6 +38,7 @@ LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (("command", CommandConfig),
 SOURCES: tuple[tuple[str, type[Settings]], ...] = (
     ("directory", DirectoryConfig),
     ("lineage", LineageConfig),
+    ("python", PythonConfig),
     ("runs", RunsConfig),
     ("schedule", ScheduleConfig),
     ("topic", TopicConfig),
@@ -214,6 +216,17 @@ class SensorConfig(Settings):
     def _compiles(self) -> Self:
         from rules.triggers import compile_rule
 
+        if isinstance(self.source, PythonConfig):
+            written = [
+                key for key in ("run_key", "run_config", "when", "partition_key") if key in self.model_fields_set
+            ]
+            if written:
+                raise ValueError(f"a Python sensor's function decides that by itself; leave out {', '.join(written)}")
+            if self.keys.policy in ("per_version", "latest_wins"):
+                raise ValueError(
+                    f"keys: {self.keys.policy} compares versions, and what a Python sensor asks for has none; let its "
+                    "function put the version into the run_key"
+                )
         if self.run_key is None and self.keys.policy in ("per_version", "latest_wins"):
             raise ValueError(
                 f"keys: {self.keys.policy} compares versions of one run_key, and by default each version has a run_key "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rules.request import Sensed
 
@@ -37,6 +37,15 @@ class Emit(Protocol):
 
     async def forget(self, marks: Iterable[int]) -> None:
         """Let go of marks of things that no longer exist."""
+        ...
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """A source that keeps in mind which run_keys are held, so as not to ask for them again and again."""
+
+    def offer_again(self) -> None:
+        """A run_key was let go of: ask once more for everything that there is."""
         ...
 
 

@@ -107,8 +107,9 @@ class ScheduleSource:
         return now if first is None else first - _BEFORE
 
     async def _tell(self, emit: Emit, upto: datetime, now: datetime) -> None:
-        """Say that the clock was set back: nothing is due until it has caught up, and somebody may wait for it."""
-        if upto - now > _SET_BACK:
+        """Say that the clock was set back, where it comes to what was run already, and somebody may wait for that."""
+        repeated = self._cron.next(now) if upto - now > _SET_BACK else None
+        if repeated is not None and repeated <= upto:
             await emit.failed(
                 f"the clock was set back: it says {rfc3339(now)}, and all that is due until {rfc3339(upto)} was run "
                 "already, so nothing is until then; if it was wrong before, give the sensor another name: it then "

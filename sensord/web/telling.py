@@ -14,6 +14,7 @@ from rules.topics import check_pattern
 from sensord.app import App
 from sensord.config.fields import check_destination
 from sensord.ledger.keys import Expiry, Key, expire_keys, forget_keys
+from sensord.sources import Remembering
 from sensord.web.body import object_of, read_object, text_of
 from sensord.web.endpoint import only
 from sensord.web.problems import Problem, answer, shown
@@ -90,6 +91,7 @@ class Telling:
         if run is None:
             of = f"sensor {shown(sensor)}" if sensor else "no sensor"
             raise Problem(404, f"nothing holds the run_key {shown(run_key)} of job {shown(job)} and {of}")
+        self._offer_again(sensor or "")
         return answer({"sensor": sensor, "job": job, "run_key": run_key, "run": run, "forgotten": True})
 
     async def expire(self, request: web.Request) -> web.Response:
@@ -104,7 +106,15 @@ class Telling:
         sensor, job = text_of(body, "sensor"), text_of(body, "job")
         expiry = Expiry(before=before, sensor="" if sensor == "-" else sensor, job=job, after=place)
         gone, last = await self._app.database.write(expire_keys, expiry)
+        if gone:
+            self._offer_again(expiry.sensor)
         return answer({"forgotten": gone, "next": None if last is None else json.dumps(last)})
+
+    def _offer_again(self, sensor: str | None) -> None:
+        """Tell the sensor, or all of them, that keys which were held are free."""
+        for name, source in self._app.sources.items():
+            if sensor in (None, name) and isinstance(source, Remembering):
+                source.offer_again()
 
 
 def _place(text: str) -> Key:

@@ -6,7 +6,7 @@ import importlib
 import platform
 import sys
 
-NAMES = ("chain", "idle", "start", "requests", "keys", "telling", "scan", "spawn")
+NAMES = ("chain", "idle", "start", "requests", "keys", "telling", "scan", "sensors", "spawn")
 
 
 def main() -> int:

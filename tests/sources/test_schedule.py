@@ -119,13 +119,19 @@ async def test_a_clock_set_back_repeats_nothing_and_is_told_until_it_has_caught_
     assert keys_of(emit) == [f"2026-11-21T{hour}:00:00Z" for hour in ("09", "10", "11")]
 
 
-async def test_a_clock_set_back_by_a_little_is_nothing_to_tell() -> None:
+async def test_a_clock_set_back_by_a_little_or_to_where_nothing_was_due_is_nothing_to_tell() -> None:
     time, emit = Time(utc("2026-11-21T08:59:30")), Recorder()
     async with recording(time, emit, cron="* * * * *"):
         await time.pass_(31)
         time.down(seconds=-20)
         await time.pass_(50)
     assert keys_of(emit) == ["2026-11-21T09:00:00Z"]
+    assert emit.failures == []
+    time, emit = Time(utc("2026-11-21T12:00")), Recorder()
+    async with recording(time, emit, cron="@daily"):
+        time.down(hours=-6)
+        await time.pass_(hours=19)
+    assert keys_of(emit) == ["2026-11-22T00:00:00Z"]
     assert emit.failures == []
 
 
@@ -346,6 +352,7 @@ async def live(time: Time, emit: Recorder, steps: list[tuple[str, int]], keys: d
                 furthest = max(furthest, time.wall)
         if step == "down":
             time.down(seconds=abs(amount))
+            furthest = max(furthest, time.wall)
     async with recording(time, emit, **keys):
         time.wall = max(furthest, time.wall) + timedelta(hours=1)
         await time.pass_(60)
