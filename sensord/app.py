@@ -37,6 +37,7 @@ from sensord.sources.directory import DirectoryConfig, open_directory
 from sensord.sources.lineage import LineageConfig, open_lineage
 from sensord.sources.python import PythonConfig, open_python
 from sensord.sources.runs import RunsConfig, open_runs
+from sensord.sources.s3 import S3Config, open_s3
 from sensord.sources.schedule import ScheduleConfig, open_schedule
 from sensord.sources.topic import TopicConfig, open_topic
 
@@ -206,6 +207,8 @@ async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncEx
             clock=app.clock,
         )
         return await stack.enter_async_context(source)
+    if isinstance(sensor.source, S3Config):
+        return await stack.enter_async_context(open_s3(name, sensor.source, clock=app.clock))
     if isinstance(sensor.source, ScheduleConfig):
         return await stack.enter_async_context(open_schedule(name, sensor.source, clock=app.clock))
     raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")

@@ -29,6 +29,7 @@ from sensord.sources.directory import DirectoryConfig
 from sensord.sources.lineage import LineageConfig
 from sensord.sources.python import PythonConfig
 from sensord.sources.runs import RunsConfig
+from sensord.sources.s3 import S3Config
 from sensord.sources.schedule import ScheduleConfig
 from sensord.sources.topic import TopicConfig
 
@@ -40,6 +41,7 @@ SOURCES: tuple[tuple[str, type[Settings]], ...] = (
     ("lineage", LineageConfig),
     ("python", PythonConfig),
     ("runs", RunsConfig),
+    ("s3", S3Config),
     ("schedule", ScheduleConfig),
     ("topic", TopicConfig),
 )

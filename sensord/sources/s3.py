@@ -1,0 +1,142 @@
+"""An S3 bucket: objects that arrive in it, once for each version, from listings and from notices in a queue.
+
+What is promised: an object that stays is emitted once, whatever was missed meanwhile (a lost notice, a stopped daemon,
+a bucket that was gone). Notices are only hints, and a listing finds what they did not tell of. An overwritten object
+is a new version where its ETag or size changed: two uploads of the same bytes are one. What cannot be promised: an
+object that came and went between two listings, and of which no notice told, is never seen; with `ordered`, neither is
+one that comes late, under a key that sorts before one already seen. Deletions are no business of this source, and a
+key that ends in a slash is a folder, not an object.
+
+Templates see the object as `object`: `bucket key name size etag version last_modified uri`. `name` is what follows the
+key's last slash; `version` is known only from notices of a bucket that keeps versions; `last_modified` is of a notice
+the time when it happened.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from notifiers.clock import SYSTEM, Clock
+from notifiers.settings import Duration, Secret, Settings
+from sensord.sources import Source
+
+_BUCKET = re.compile(r"[^\s/?#\x00-\x1f]{1,255}|arn:[^\s?#]{1,500}")
+
+
+class S3Config(Settings):
+    """The keys of `s3:`."""
+
+    bucket: str = Field(description="the bucket's name")
+    prefix: str | list[str] = Field(default="", description="only keys that begin with this, or with one of several")
+    pattern: str | list[str] = Field(
+        default="*", description="glob over what follows the key's last slash; with a slash, over the whole key"
+    )
+    suffix: str | list[str] = Field(default="", description="only keys that end with this, or with one of several")
+    start_after: str | None = Field(default=None, description="only keys that sort after this one")
+    ordered: bool = Field(
+        default=False,
+        description="new keys always sort after old ones (dated prefixes): each listing goes on where the last ended",
+    )
+    listing: bool = Field(default=True, description="false: rely on the queue's notices alone")
+    interval: Duration = Field(default=60.0, description="how often the bucket is listed")
+    parallel: int = Field(default=8, ge=1, le=64, description="how many requests of one listing are under way at once")
+    queue_url: str | None = Field(default=None, description="the SQS queue that the bucket's notices arrive in")
+    endpoint_url: str | None = Field(default=None, description="the server, where it is not Amazon's")
+    region: str | None = None
+    profile: str | None = Field(default=None, description="the profile of ~/.aws that has the credentials")
+    access_key: Secret | None = Field(default=None, description="default: as the AWS command line finds it")
+    secret_key: Secret | None = None
+    session_token: Secret | None = None
+
+    @field_validator("bucket")
+    @classmethod
+    def _names_a_bucket(cls, value: str) -> str:
+        if not _BUCKET.fullmatch(value):
+            raise ValueError("write the bucket's name alone, without s3:// and without a prefix")
+        return value
+
+    @field_validator("endpoint_url", "queue_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", value):
+            raise ValueError("write an address that begins with http:// or https://, without a password in it")
+        return value
+
+    @field_validator("interval")
+    @classmethod
+    def _is_some_time(cls, value: float) -> float:
+        if value <= 0:
+            raise ValueError("must be longer than nothing; write for example 5m")
+        return value
+
+    @field_validator("pattern")
+    @classmethod
+    def _can_match(cls, value: str | list[str]) -> str | list[str]:
+        for glob in _several(value):
+            if not glob or glob.startswith("/") or glob.endswith("/"):
+                raise ValueError(f"pattern {glob!r} matches no object; write a name, or a whole key")
+        return value
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key belong together; set both, or none")
+        if self.session_token is not None and self.access_key is None:
+            raise ValueError("session_token belongs to an access_key and a secret_key; set them too")
+        if self.profile is not None and self.access_key is not None:
+            raise ValueError("profile and access_key are two ways to name credentials; set one of them")
+        if not self.listing and self.queue_url is None:
+            raise ValueError("with `listing: false` nothing is looked at; set queue_url, or leave listing out")
+        return self
+
+    @property
+    def prefixes(self) -> list[str]:
+        """The prefixes to list, in order; one that another covers is left out."""
+        kept: list[str] = []
+        for prefix in sorted(_several(self.prefix)) or [""]:
+            if not kept or not prefix.startswith(kept[-1]):
+                kept.append(prefix)
+        return kept
+
+    @property
+    def patterns(self) -> list[str]:
+        """`pattern`, always as a list."""
+        return _several(self.pattern)
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """`suffix`, always as several; an empty one takes every key."""
+        return tuple(_several(self.suffix)) or ("",)
+
+    @property
+    def queue_endpoint(self) -> str | None:
+        """The server that the queue's URL names."""
+        if self.queue_url is None:
+            return None
+        parts = urlsplit(self.queue_url)
+        return f"{parts.scheme}://{parts.netloc}"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether versions are remembered by their marks. Where keys are ordered, the cursor alone says what is new."""
+        return not self.ordered or self.queue_url is not None
+
+
+def _several(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+@asynccontextmanager
+async def open_s3(name: str, config: S3Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Source]:
+    """An S3 sensor's source. Nothing is asked of any server before it runs."""
+    from sensord.sources.s3_listing import open_bucket
+    from sensord.sources.s3_source import S3Source
+
+    async with open_bucket(config, clock) as bucket:
+        yield S3Source(name, config, bucket, clock)
