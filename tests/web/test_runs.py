@@ -148,15 +148,16 @@ async def test_a_log_is_read_whole_from_its_end_and_as_it_grows_until_the_attemp
 
 
 async def test_the_log_of_a_run_that_waits_for_its_slot_is_followed_from_its_start(tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    os.mkfifo(gate)
-    jobs = f'jobs: {{gated: {{command: [sh, -c, "echo begun; read x < {gate}"]}}}}'
+    gates = [tmp_path / "first", tmp_path / "second"]
+    for gate in gates:
+        os.mkfifo(gate)
+    jobs = 'jobs: {gated: {command: [sh, -c, "echo begun; read x < {{ run.config.gate }}"]}}'
     async with (
         running(tmp_path, "http: {port: 0}\nconcurrency: 1", jobs=jobs) as app,
         serve(app) as url,
         aiohttp.ClientSession() as http,
     ):
-        first, second = await launch(app, "gated"), await launch(app, "gated")
+        first, second = [await launch(app, "gated", gate=str(gate)) for gate in gates]
         seen: list[str] = []
 
         async def follow() -> None:
@@ -167,7 +168,7 @@ async def test_the_log_of_a_run_that_waits_for_its_slot_is_followed_from_its_sta
         with anyio.fail_after(20):
             async with anyio.create_task_group() as group:
                 group.start_soon(follow)
-                for run in (first, second):
+                for run, gate in zip((first, second), gates, strict=True):
                     log = app.launchers["gated"].log
                     await until(partial(log, run.id, 1, from_us(run.requested_at)))
                     await to_thread.run_sync(gate.write_text, "go\n")
