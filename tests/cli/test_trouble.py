@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sensord.ledger.schema import revisions
 from tests.cli.project import CONFIG, Project
 
 PASSWORD = "planted-password"
@@ -35,7 +36,7 @@ def test_the_doctor_asks_the_database_and_the_file_system(project: Project) -> N
     assert "none runs: start `sensord run`" in told
     project.start()
     told = project.sensord("doctor")
-    assert "journal wal, synchronous FULL, schema 0002" in told
+    assert f"journal wal, synchronous FULL, schema {revisions()[-1][:4]}" in told
     assert "watched; files are taken when" in told
 
 
