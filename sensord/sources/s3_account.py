@@ -143,9 +143,6 @@ def _models() -> Any:
     """What botocore knows of services: 14 MB and a fifth of a second, and so shared while anybody needs it."""
     from botocore.loaders import create_loader  # type: ignore[import-untyped]
 
-    # What it says of each request at debug level holds the session token, of which no redactor need know.
-    logging.getLogger("botocore").setLevel(logging.INFO)
-
     return _shared.setdefault("models", create_loader())
 
 

@@ -219,7 +219,7 @@ async def test_the_token_is_nowhere_in_errors_tracebacks_and_logs(kind: Any, cap
 
     caplog.set_level(logging.DEBUG)
     for name in list(logging.root.manager.loggerDict):
-        logging.getLogger(name).setLevel(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, logger=name)  # Put back after the test, unlike a level set by hand.
     async with open_double(token=TOKEN if kind != "unauthorised" else "1:x", sleep=forever) as double:
         if kind not in ("unauthorised", "dead", "bad", "ok"):
             double.fail_next(kind)
