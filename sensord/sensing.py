@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from anyio.lowlevel import checkpoint
 from sqlalchemy import Connection, delete, func, select, update
@@ -94,6 +95,7 @@ class Sensing:
         self.looks = 0
         self.failing: str | None = None
         self._rule_failing = False
+        self._behind: datetime | None = None
         self._database = database
         self._hooks = hooks
         self._clock = clock
@@ -183,6 +185,17 @@ class Sensing:
         """Note that an evaluation ended."""
         self.looked_at = self._clock.monotonic()
         self.looks += 1
+
+    def behind(self, since: datetime | None) -> None:
+        """Note the age of the oldest thing that waits to be emitted; None: nothing does."""
+        self._behind = since
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the oldest thing that waits came to be; of a sensor that cannot look, since its last look."""
+        waits = 0.0 if self._behind is None else (self._clock.now() - self._behind).total_seconds()
+        blind = 0.0 if self.failing is None else self._clock.monotonic() - self.looked_at
+        return max(0.0, waits, blind)
 
     async def marks(self) -> set[int]:
         """Everything this sensor emitted and did not forget."""

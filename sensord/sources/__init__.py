@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from rules.request import Sensed
@@ -29,6 +30,14 @@ class Emit(Protocol):
 
     def looked(self) -> None:
         """One evaluation ended, with or without something new; free of any database call."""
+        ...
+
+    def behind(self, since: datetime | None) -> None:
+        """How old the oldest thing is that is known to be there and was not emitted; None: everything was.
+
+        The sensor's lag is the time from then to now. Said before emitting what waited, and None once it is emitted;
+        free of any database call.
+        """
         ...
 
     async def marks(self) -> set[int]:

@@ -123,6 +123,11 @@ class Metrics:
         yield _gauge("sensord_sensor_look_age_seconds", "Time since the last look, or the start", ("sensor",), ages)
         looks = {(name,): one.looks for name, one in sensings.items()}
         yield _counter("sensord_sensor_looks", "Evaluations that ended", ("sensor",), looks)
+        lags = {(name,): one.lag for name, one in sensings.items()}
+        text = (
+            "Age of the oldest thing that waits to be decided; of a sensor that cannot look, time since its last look"
+        )
+        yield _gauge("sensord_sensor_lag_seconds", text, ("sensor",), lags)
         failing = {(name,): one.failing is not None for name, one in sensings.items()}
         yield _gauge("sensord_sensor_failing", "1 while the sensor cannot look", ("sensor",), failing)
 

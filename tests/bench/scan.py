@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import anyio
@@ -56,6 +57,9 @@ class Known:
     def looked(self) -> None:
         self.looks += 1
         self.looked_again.set()
+
+    def behind(self, since: datetime | None) -> None:
+        pass
 
     async def marks(self) -> set[int]:
         marks, self._marks = self._marks or set(), None

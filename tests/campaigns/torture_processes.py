@@ -15,6 +15,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,6 +64,9 @@ class Durable:
         pass
 
     def looked(self) -> None:
+        pass
+
+    def behind(self, since: datetime | None) -> None:
         pass
 
     async def marks(self) -> set[int]:

@@ -38,6 +38,7 @@ class Recorder:
         self.failures: list[str] = []
         self.recoveries = 0
         self.looks = 0
+        self.lags: list[datetime | None] = []
         self.forgotten: set[int] = set()
         self.gate: anyio.Event | None = None
         self._busy = False
@@ -61,6 +62,9 @@ class Recorder:
 
     def looked(self) -> None:
         self.looks += 1
+
+    def behind(self, since: datetime | None) -> None:
+        self.lags.append(since)
 
     async def marks(self) -> set[int]:
         return set(self.remembered)

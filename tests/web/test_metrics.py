@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import anyio
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -46,6 +48,10 @@ async def test_the_figures_are_those_of_what_happened(both: Site) -> None:
     assert after["sensord_deliveries", "inbox", "delivered"] >= 1
     assert after["sensord_sensor_failing", "drop"] == 0
     assert after["sensord_sensor_look_age_seconds", "drop"] >= 0
+    assert after["sensord_sensor_lag_seconds", "drop"] == 0
+    both.app.sensings["drop"].behind(both.app.clock.now() - timedelta(minutes=5))
+    assert (await scrape(both))["sensord_sensor_lag_seconds", "drop"] >= 300
+    both.app.sensings["drop"].behind(None)
     assert after["sensord_queue_length",] == 0
     assert after["sensord_database_commits_total",] > before["sensord_database_commits_total",]
     assert after["sensord_database_trouble",] == 0
