@@ -1,6 +1,6 @@
 """A real Dagster in a virtual environment of its own: its dependencies (watchdog below 7, graphql-core) are not ours.
 
-Made on first use, which takes about half a minute, in `.venv-dagster` beside the sources; `SENSORD_DAGSTER_PYTHON` names
+Made on first use, in about half a minute, in `.venv-dagster` beside the sources; `SENSORD_DAGSTER_PYTHON` names
 the interpreter of one that is there already.
 """
 
@@ -26,7 +26,16 @@ def dagster_python() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists() or made.read_text() != wanted:
             subprocess.run([sys.executable, "-m", "venv", "--clear", _ENVIRONMENT], check=True)
-            install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-c", _CONSTRAINTS]
+            install = [
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-c",
+                str(_CONSTRAINTS),
+            ]
             subprocess.run([*install, "dagster", "dagster-webserver"], check=True)
             made.write_text(wanted)
     return python
