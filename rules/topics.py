@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -83,6 +84,7 @@ def matches(pattern: str, topic: str) -> bool:
     return all(want in ("*", token) for want, token in zip(wanted, tokens, strict=False))
 
 
+@lru_cache(1024)  # The same few names come again and again.
 def as_token(text: str, longest: int = MAX_TOKEN) -> str:
     """One legal token made of any text: what a token may not hold is percent-encoded, byte by byte of its UTF-8.
 

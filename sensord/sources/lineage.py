@@ -12,11 +12,15 @@ from pydantic import BeforeValidator, Field
 from notifiers.settings import Settings
 from rules.event import Event
 from rules.request import Sensed
+from rules.topics import as_token
 from sensord.sources import Source
 
 if TYPE_CHECKING:
     from notifiers.database import Database
     from sensord.event_feed import EventFeed
+
+TOKEN = 100
+"""So many characters of a name stand in a topic at most."""
 
 State = Literal["start", "running", "complete", "abort", "fail", "other"]
 
@@ -48,8 +52,14 @@ async def open_lineage(
     def sense(event: Event) -> Sensed | None:
         return sensed(event, config)
 
-    patterns = tuple(dict.fromkeys(f"lineage.*.*.{state}" for state in config.state))
+    job = f"{_token(config.namespace)}.{_token(config.job)}"
+    patterns = tuple(dict.fromkeys(f"lineage.{job}.{state}" for state in config.state))
     yield await open_event_log(name, patterns, sense, database=database, feed=feed)
+
+
+def _token(glob: str) -> str:
+    """What stands in the topic: where that is one text alone, events of other jobs are not even read."""
+    return "*" if any(character in glob for character in "*?[") else as_token(glob, TOKEN)
 
 
 def sensed(event: Event, config: LineageConfig) -> Sensed | None:

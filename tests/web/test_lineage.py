@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import uuid4, uuid5
 
 import aiohttp
 import anyio
@@ -23,6 +23,7 @@ from openlineage.client.transport.http import HttpCompression, HttpConfig, HttpT
 
 from sensord.app import App
 from sensord.web.api import serve
+from sensord.web.lineage import _NAMESPACE, _id
 from tests.conftest import rows
 from tests.sources.app_kit import ended, running, runs_of
 from tests.sources.directory_kit import until
@@ -221,3 +222,9 @@ async def test_many_clients_at_once_lose_nothing(tmp_path: Path) -> None:
         await until(lambda: len(kept(app)) == 80)
         await ended(app, "tell", 80)
         assert len({row["run_key"] for row in await runs_of(app, "tell")}) == 80
+
+
+def test_an_id_is_a_uuid_of_its_parts() -> None:
+    for parts in (("",), ("a run", "COMPLETE"), ("ünï", "x" * 1000, "y")):
+        name = "".join(f"{len(part)} {part} " for part in parts)
+        assert _id(*parts) == str(uuid5(_NAMESPACE, name))
