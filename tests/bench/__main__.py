@@ -1,4 +1,7 @@
-"""`python -m tests.bench [NAME …]`: every benchmark, or those named; exit 1 where a bar fails."""
+"""`python -m tests.bench [NAME …]`: every benchmark, or those named; exit 1 where a bar fails.
+
+`dagster`, which installs a real one to measure beside it, runs only when it is named.
+"""
 
 from __future__ import annotations
 
