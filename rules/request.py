@@ -10,6 +10,8 @@ from typing import Any, Final
 PARTITION_START: Final = "sensord/partition_start"
 PARTITION_END: Final = "sensord/partition_end"
 """Tags of a run whose partition is a window of time: RFC 3339 in UTC. A launcher tells its job of them."""
+BACKFILL: Final = "sensord/backfill"
+"""The tag of a run that a backfill asked for: the backfill's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ from notifiers.subscriptions import Configured, Wanted, sync_configured
 from rules.keys import ONCE
 from rules.triggers import Rule, compile_rule
 from sensord import interpreter
+from sensord.backfill_plans import Backfills
+from sensord.backfilling import Backfilling
 from sensord.config import Config, JobConfig, SensorConfig
 from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
@@ -32,6 +34,7 @@ from sensord.retention import Kept, keep_bounded
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
 from sensord.sensing import Sensing
+from sensord.slicing import sliced_job
 from sensord.sources import Source
 from sensord.sources.directory import DirectoryConfig, open_directory
 from sensord.sources.lineage import LineageConfig, open_lineage
@@ -57,6 +60,8 @@ class App:
     running: Running
     delivery: Delivery
     feed: EventFeed
+    backfills: Backfills
+    backfilling: Backfilling
     hooks: Mapping[str, Hooks]
     launchers: Mapping[str, Launcher]
     check_config: Mapping[str, Callable[[Any], str | None]]
@@ -76,7 +81,9 @@ class App:
         async with anyio.create_task_group() as group:
             group.start_soon(self.delivery.run, name="delivery")
             group.start_soon(self.feed.run, name="event feed")
+            await self.backfilling.open()
             await group.start(self.running.run, name="running")
+            group.start_soon(self.backfilling.run, name="backfilling")
             for name, source in self.sources.items():
                 group.start_soon(self._sense, name, source, name=f"sensor {name}")
             kept = Kept(**self.config.retention.model_dump())
@@ -123,7 +130,21 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         def published() -> None:
             app.published()
 
-        running = Running(jobs, concurrency=config.concurrency, database=database, clock=clock, published=published)
+        def ended(run: str, status: str) -> None:
+            app.backfilling.ended(run, status)
+
+        running = Running(
+            jobs, concurrency=config.concurrency, database=database, clock=clock, published=published, ended=ended
+        )
+        sliced = {name: sliced_job(config, name, hooks[name], checks[name], rule_of) for name in config.jobs}
+        backfilling = Backfilling(
+            sliced,
+            database=database,
+            clock=clock,
+            claimed=running.claimed,
+            cancel_run=running.cancel,
+            published=published,
+        )
         app = App(
             config=config,
             clock=clock,
@@ -132,6 +153,8 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
             running=running,
             delivery=delivery,
             feed=feed,
+            backfills=Backfills(sliced, database=database, clock=clock, added=backfilling.added),
+            backfilling=backfilling,
             hooks=hooks,
             launchers=launchers,
             check_config=checks,

@@ -19,6 +19,7 @@ from sensord.sources.directory_mounts import shared_here
 from sensord.sources.directory_ready import can_lease
 
 _LEAST_MB = 200
+_LATE_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,9 @@ def _daemon(config: Config) -> Iterator[Finding]:
             for sensor in api.call("GET", "/api/sensors")["items"]:
                 if sensor["state"] == "failed":
                     yield Finding(f"sensor {sensor['name']}", False, str(sensor["reason"]))
+                elif (sensor["lag_seconds"] or 0) > _LATE_SECONDS:
+                    text = f"it is {sensor['lag_seconds']:.0f} s behind: something waits that long to be decided"
+                    yield Finding(f"sensor {sensor['name']}", False, text)
             for one in api.call("GET", "/api/destinations")["items"]:
                 if one["state"] == "paused":
                     hint = f"then: sensord destinations resume {one['destination']}"

@@ -47,7 +47,7 @@ class EventFeed:
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._clock = clock
+        self.clock = clock
         self._bell = Bell(clock)
         self._readers: list[News] = []
         self._patterns: Trie[int] = Trie()
@@ -58,7 +58,7 @@ class EventFeed:
 
     def join(self, patterns: Iterable[str]) -> News:
         """Be told of events on these topics from the start of `run` on. ValueError: one is no pattern."""
-        news = News(self._clock)
+        news = News(self.clock)
         for pattern in patterns:
             self._patterns.add(pattern, len(self._readers))
         self._readers.append(news)
@@ -77,7 +77,7 @@ class EventFeed:
                     self._readers[reader].tell(seq)
             if len(heads) < _CHUNK:
                 await self._bell.wait()
-                await self._clock.sleep(_GATHER_S)
+                await self.clock.sleep(_GATHER_S)
 
 
 def newest(conn: Connection) -> int:

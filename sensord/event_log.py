@@ -18,6 +18,7 @@ from rules.request import Sensed
 from rules.topics import matches
 from sensord.event_feed import EventFeed, News, newest, read_heads
 from sensord.ledger.tables import sensors
+from sensord.looks import Looks
 from sensord.sources import Emit
 
 BATCH = 500
@@ -32,14 +33,23 @@ async def open_event_log(
 ) -> EventLogSource:
     """A source of what is published on these topics from this moment on, where it has no cursor yet."""
     news, begins = feed.join(patterns), await database.read(newest)
-    return EventLogSource(name, patterns, sense, database=database, news=news, begins=begins)
+    looks = Looks(feed.clock)
+    return EventLogSource(name, patterns, sense, database=database, news=news, begins=begins, looks=looks)
 
 
 class EventLogSource:
     """Emits what the log holds for it, as soon as it is there."""
 
     def __init__(
-        self, name: str, patterns: Sequence[str], sense: Sense, *, database: Database, news: News, begins: int
+        self,
+        name: str,
+        patterns: Sequence[str],
+        sense: Sense,
+        *,
+        database: Database,
+        news: News,
+        begins: int,
+        looks: Looks,
     ) -> None:
         self._name = name
         self._patterns = tuple(patterns)
@@ -47,15 +57,21 @@ class EventLogSource:
         self._database = database
         self._news = news
         self._begins = begins
+        self._looks = looks
 
     async def run(self, emit: Emit, cursor: str | None) -> None:
         """Emit until cancelled."""
         place = self._begins if cursor is None else int(cursor)
+        self._looks.give_up()
         if cursor is None:
             await emit([], cursor=str(place))
         while True:
+            self._looks.begin()
             place = await self._catch_up(emit, place)
             emit.looked()
+            # The log is the ledger's own, and what kept it from being read is over.
+            await emit.recovered()
+            self._looks.end()
             place = max(place, await self._news.wait() - 1)
 
     async def _catch_up(self, emit: Emit, place: int) -> int:
@@ -64,7 +80,9 @@ class EventLogSource:
             found, upto = await self._read(place)
             sensed = [one for one in map(self._sense, found) if one is not None]
             if sensed or upto - kept > _FAR:
+                emit.behind(min((one.at for one in sensed), default=None))
                 await emit(sensed, cursor=str(upto))
+                emit.behind(None)
                 kept = upto
             if upto == place:
                 return place
@@ -72,6 +90,11 @@ class EventLogSource:
 
     async def _read(self, after: int) -> tuple[list[Event], int]:
         return await self._database.read(lambda conn: read_events(conn, after, self._patterns))
+
+    async def look_now(self) -> None:
+        """See `sensord.sources.Waking`: the log is read to its end."""
+        self._news.tell(0)
+        await self._looks.now()
 
     async def look(self, known: set[int]) -> Sequence[Sensed]:
         """What is in the log after the cursor: the dry run."""

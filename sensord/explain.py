@@ -16,11 +16,13 @@ from notifiers.clock import from_us
 from notifiers.fanout import CURSOR
 from notifiers.tables import bus_cursors, deliveries, events, subscriptions
 from rules.event import Event, rfc3339
+from rules.printable import printable, unprintable
+from rules.request import BACKFILL
 from rules.routing import Subscription, compile_where
 from rules.routing import explain as explain_routing
 from sensord.app import App
+from sensord.ledger.queries import loads
 from sensord.ledger.tables import TERMINAL, run_keys, runs, ticks
-from sensord.sources.directory_names import printable, unprintable
 
 _MANY = 50
 
@@ -61,7 +63,7 @@ async def explain(app: App, what: str, path: str | None = None) -> dict[str, Any
     story = await app.database.read(lambda conn: _recorded(conn, what, path))
     if story.kind is None:
         # Sources look at the file system, which may hang.
-        await to_thread.run_sync(_never_sensed, app, path or what, story, abandon_on_cancel=True)
+        await to_thread.run_sync(_never_sensed, app, _path(what, path), story, abandon_on_cancel=True)
     return story.as_json()
 
 
@@ -70,7 +72,7 @@ def _recorded(conn: Connection, what: str, path: str | None) -> _Story:
     if event := conn.execute(select(events).where(events.c.id == what)).mappings().first():
         story.kind = "event"
         _event(conn, dict(event), story)
-        story.verdict = _told(conn, [what])
+        story.verdict = _told(conn, [what]) + _started(conn, what, story)
     elif delivery := conn.execute(select(deliveries).where(deliveries.c.id == what)).mappings().first():
         story.kind = "delivery"
         found = conn.execute(select(events).where(events.c.id == delivery["event"])).mappings().first()
@@ -106,13 +108,27 @@ def _file_key_or_run(conn: Connection, what: str, path: str | None, story: _Stor
     for run in found:
         _run(conn, run, story)
     if story.kind is not None:
-        story.verdict = _verdict(conn, sensed, found)
+        story.verdict = _verdict(conn, sensed, found) + (_started(conn, what, story) if story.kind == "run" else "")
+
+
+def _started(conn: Connection, subject: str, story: _Story) -> str:
+    """What sensors on events and runs made of this one; words of it for the verdict."""
+    sensed = _rows(conn, select(ticks).where(ticks.c.subject == subject).order_by(ticks.c.seq.desc()), story)
+    for tick in sensed:
+        _tick(tick, story)
+    started = sorted({tick["run"] for tick in sensed if tick["outcome"] == "requested"})
+    return f"; it started run {', '.join(started)}" if started else ""
 
 
 def _subjects(what: str, path: str | None) -> set[str]:
     """The texts under which a thing may be known: as it is typed, as a path, and as either is written printably."""
-    names = {what, os.path.normpath(path or what)}
+    names = {what, _path(what, path)}
     return names | {printable(os.fsencode(name)) for name in names}
+
+
+def _path(what: str, path: str | None) -> str:
+    """It as a path without detours; an address is none, and stays as it is."""
+    return what if path is None and "://" in what else os.path.normpath(path or what)
 
 
 def _rows(conn: Connection, query: Any, story: _Story | None = None) -> list[dict[str, Any]]:
@@ -134,13 +150,21 @@ def _tick(tick: Mapping[str, Any], story: _Story) -> None:
 
 
 def _run(conn: Connection, run: Mapping[str, Any], story: _Story) -> None:
-    sensor = f" because of sensor {run['sensor']}" if run["sensor"] else " by hand or program"
-    story.tell(run["requested_at"], f"run {run['id']} of job {run['job']} requested{sensor}", run=run["id"])
+    story.tell(run["requested_at"], f"run {run['id']} of job {run['job']} requested{_because(run)}", run=run["id"])
     for row in _rows(conn, select(events).where(events.c.run == run["id"]).order_by(events.c.seq)):
         _event(conn, row, story)
     if run["status"] not in TERMINAL:
         due = f"; the next attempt is due {rfc3339(from_us(run['next_attempt_at']))}" if run["next_attempt_at"] else ""
         story.tell(None, f"it is {run['status']}, attempt {run['attempt']}{due}", run=run["id"])
+
+
+def _because(run: Mapping[str, Any]) -> str:
+    of_it = f" for partition {run['partition_key']}" if run["partition_key"] else ""
+    if run["sensor"]:
+        return f" because of sensor {run['sensor']}{of_it}"
+    # The text is looked at first: most runs have no such tag, and reading tags that nobody asked for costs time.
+    backfill = loads(run["tags"]).get(BACKFILL) if BACKFILL in run["tags"] else None
+    return f"{of_it} by backfill {backfill}" if backfill else f"{of_it} by hand or program"
 
 
 def _event(conn: Connection, row: Mapping[str, Any], story: _Story) -> None:
@@ -218,10 +242,9 @@ def _told(conn: Connection, ids: Sequence[str]) -> str:
     return "; ".join(f"{status}: {', '.join(sorted(to))}" for status, to in sorted(by.items()))
 
 
-def _never_sensed(app: App, what: str, story: _Story) -> None:
+def _never_sensed(app: App, path: str, story: _Story) -> None:
     """No record has it: ask each source why."""
     story.verdict = "nothing is known of it"
-    path = os.path.normpath(what)
     for name, source in app.sources.items():
         if (reason := source.why(path)) is not None:
             story.tell(None, f"sensor {name} would not take it: {reason}", sensor=name)

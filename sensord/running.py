@@ -53,6 +53,7 @@ class Running:
         database: LedgerDatabase,
         clock: Clock,
         published: Callable[[], None],
+        ended: Callable[[str, str], None] = lambda _run, _status: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.queue = RunQueue(concurrency, {name: job.concurrency for name, job in jobs.items()})
@@ -60,6 +61,7 @@ class Running:
         self._database = database
         self._clock = clock
         self._published = published
+        self._ended_as = ended  # Told of a run and its status when its end is handed over, and not committed yet.
         self._jitter = jitter
         self._steps = Steps(clock, {name: job.hooks for name, job in jobs.items()})
         self._work: dict[str, Work] = {}
@@ -230,7 +232,10 @@ class Running:
             return
         step = self._steps.ended(work, outcome)
         with anyio.CancelScope(shield=True):
-            await self._database.write(commit_steps, step, patient=True)
+            committed = self._database.submit(commit_steps, [step], patient=True)
+            # What follows from the end is committed with it, or after it.
+            self._ended_as(work.run.id, outcome.status)
+            await committed
             self._published()
             if job is not None:
                 await job.launcher.forget(work.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from rules.keys import ONCE, KeyRule
 from rules.request import RunRequest, Sensed, SkipReason
 from rules.triggers import Rule, RuleError, decide
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.requests import commit_ticks, dump, storable
+from sensord.ledger.requests import Held, commit_ticks, dump, storable
 from sensord.ledger.tables import seen, sensors
 from sensord.ledger.wishes import NewRun, Tick
 from sensord.run_events import About, Hooks, run_event, sensor_event
@@ -117,15 +118,25 @@ class Sensing:
         if cursor is not None:
             covers = Tick(sensor=self.name, subject="", at=to_us(self._clock.now()), cursor=cursor, outcome="cursor")
             batch.append(covers)
-        results = await self._database.write_many(commit_ticks, batch)
-        won = [
-            wish for tick, held in zip(batch, results, strict=True) for wish in tick.runs if held[wish.id] == wish.id
-        ]
-        if won:
-            self._claimed(won)
+        if batch:
+            await self._commit(batch)
         errors = [tick for tick in batch if tick.outcome == "error"]
         if errors or self._rule_failing:
             await self._tell_rule_errors(batch, errors)
+
+    async def _commit(self, batch: Sequence[Tick]) -> None:
+        """Commit these, and hand the runs on, also where nobody waits for that any more: they are committed."""
+        committed = self._database.submit(commit_ticks, batch)
+        committed.add_done_callback(lambda _: self._hand_on(batch, committed))
+        await asyncio.shield(committed)
+
+    def _hand_on(self, batch: Sequence[Tick], committed: asyncio.Future[Sequence[Held]]) -> None:
+        if committed.cancelled() or committed.exception() is not None:
+            return
+        found = zip(batch, committed.result(), strict=True)
+        won = [wish for tick, held in found for wish in tick.runs if held[wish.id] == wish.id]
+        if won:
+            self._claimed(won)
 
     def _decide(self, sensed: Sensed) -> Tick:
         at = to_us(sensed.at)
@@ -160,7 +171,7 @@ class Sensing:
             self._rule_failing = True
             words = f"the rule fails on {errors[0].subject}: {errors[0].reason}; mend the configuration and restart"
             await self._set_state("failed", words)
-        elif batch and not errors and self._rule_failing:
+        elif not errors and self._rule_failing and any(tick.outcome != "cursor" for tick in batch):
             self._rule_failing = False
             await self._set_state("recovered", "the rule works again")
 

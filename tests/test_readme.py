@@ -113,6 +113,30 @@ def test_the_commands_do_what_is_said_of_them_and_a_program_can_submit(reader: R
     assert found[0]["message"] == "Dagster job spatial_job completed."
 
 
+def test_the_backfills_do_what_is_said_of_them(tmp_path: Path) -> None:
+    (tmp_path / "sensord.yaml").write_text("http: {port: 0}\n" + block("test: backfill configuration"))
+    (tmp_path / "report.py").write_text("import sys; print(*sys.argv[1:])")
+    reader = Reader(tmp_path)
+    with (tmp_path / "daemon.log").open("wb") as log:
+        words = [str(BIN / "sensord"), "run"]
+        reader.daemon = subprocess.Popen(words, cwd=tmp_path, env=reader.env, stdout=log, stderr=log)
+    try:
+        until((tmp_path / ".sensord" / "daemon.json").exists)
+        for line in block("test: backfill commands").splitlines():
+            reader.types(line)
+    finally:
+        reader.daemon.terminate()
+        assert reader.daemon.wait(20) == 0
+    first, second, dry, shown, listed = reader.said.values()
+    assert "31 partitions of daily_report, 2026-01-01 to 2026-01-31" in first
+    assert "31 succeeded" in first
+    assert "10 partitions of daily_report, 2026-02-01 to 2026-02-10" in second
+    assert "newest first" in dry.splitlines()[0]
+    assert "2026-01-01" in dry.splitlines()[-1]
+    assert "■ succeeded 41" in shown
+    assert "31 of 31" in listed
+
+
 def test_the_configuration_of_ten_lines_is_right(tmp_path: Path) -> None:
     text = block("test: configuration")
     assert len(text.splitlines()) <= 11

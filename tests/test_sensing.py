@@ -3,7 +3,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from notifiers.clock import SYSTEM
 from rules.request import Sensed
@@ -129,3 +131,28 @@ async def test_marks_are_forgotten_in_any_number(database: LedgerDatabase, taken
     await emit([thing(f"{number}.csv", mark=number) for number in range(1200)])
     await emit.forget(range(1100))
     assert await emit.marks() == set(range(1100, 1200))
+
+
+async def test_what_is_committed_is_handed_on_also_where_the_source_was_cancelled_meanwhile(
+    database: LedgerDatabase, taken: Taken
+) -> None:
+    emit = sensing(database, taken)
+    await emit.open()
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit, [thing("a.csv", mark=1)])
+        await checkpoint()
+        group.cancel_scope.cancel()
+    assert taken.runs == []
+    await database.write(lambda _conn, items: items, None)  # What was handed over before is committed before.
+    assert [run.subject for run in taken.runs] == ["/in/a.csv"]
+    assert len(rows(database, "SELECT id FROM runs")) == 1
+
+
+async def test_a_cursor_that_moves_alone_does_not_say_that_the_rule_works_again(
+    database: LedgerDatabase, taken: Taken
+) -> None:
+    emit = sensing(database, taken, when="file.nonsense.there")
+    await emit.open()
+    await emit([thing("a.csv", mark=1)])
+    await emit([], cursor="further")
+    assert [row["type"] for row in rows(database, "SELECT type FROM events")] == ["sensor.failed"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sensord.cli import looking, projects, runs, telling
+from sensord.cli import backfills, looking, projects, runs, telling
 from sensord.cli.options import VERSION
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def configure(
     context.obj = config
 
 
-for part in (projects, runs, telling, looking):
+for part in (projects, runs, backfills, telling, looking):
     part.register(app)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sensord.cli import runs, telling
+from sensord.cli import backfills, partitions, runs, telling
 from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
+
+if TYPE_CHECKING:
+    from sensord.cli.client import Client
 
 # What each list shows, and the columns of its table.
 LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -17,7 +20,11 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "jobs": ("what can run", ("name", "kind", "concurrency", "tags", "runs")),
     "runs": (
         "what ran, runs and waits",
-        ("id", "job", "subject", "status", "attempt", "requested_at", "ended_at", "error"),
+        ("id", "job", "subject", "partition_key", "status", "attempt", "requested_at", "ended_at", "error"),
+    ),
+    "backfills": (
+        "a job run for many of its partitions",
+        ("id", "job", "status", "first", "last", "done", "failed", "created_at", "ended_at"),
     ),
     "events": ("what happened", ("id", "time", "topic", "severity", "message")),
     "subscriptions": ("who is told of what", ("id", "topic", "destination", "where", "origin")),
@@ -28,6 +35,7 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 _WITHOUT_SHOW = {"keys", "ticks", "destinations"}
 _WITHOUT_PAGES = {"destinations"}
+_RARE = {"partition_key"}  # A column that is left out where it would be empty.
 
 
 def register(app: typer.Typer) -> None:
@@ -57,7 +65,9 @@ def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
         if json:
             as_json(page)
             return
-        table(page["items"], columns, f"no {name}")
+        items = [ROWS[name](item) for item in page["items"]] if name in ROWS else page["items"]
+        used = [column for column in columns if column not in _RARE or any(item[column] for item in items)]
+        table(items, used, f"no {name}")
         if page.get("next"):
             typer.echo(f"more: --after {page['next']}", err=True)
 
@@ -69,8 +79,12 @@ def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
 
             with client(context) as api:
                 item = api.call("GET", f"/api/{name}/{which}")
+                if name in MORE:
+                    item |= MORE[name](api, item)
             if json:
                 as_json(item)
+            elif name in DRAWN:
+                DRAWN[name](item)
             else:
                 facts(item)
 
@@ -156,10 +170,11 @@ def resume(context: typer.Context, destination: str, json: Json = False) -> None
 
 def _as_asked(what: str) -> list[tuple[str, str]]:
     """The word, and what it is as a path seen from here, which the daemon cannot know."""
-    from sensord.sources.directory_names import printable
+    from rules.printable import printable
 
     path = os.path.abspath(what)  # noqa: PTH100 - a text that may be no path
-    words = [("what", what), *([("path", path)] if os.path.lexists(path) or "/" in what else [])]
+    is_path = os.path.lexists(path) or ("/" in what and "://" not in what)
+    words = [("what", what), *([("path", path)] if is_path else [])]
     # A name that is not UTF-8 cannot be sent as it is.
     return [(name, printable(os.fsencode(text)) if not text.isprintable() else text) for name, text in words]
 
@@ -184,10 +199,19 @@ def explain(
         raise typer.Exit(WRONG)
 
 
+# Where it is not an item's fields: what its row in a list has, what is asked for beside it, and how it is drawn.
+ROWS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"backfills": backfills.row}
+MORE: dict[str, Callable[[Client, dict[str, Any]], dict[str, Any]]] = {
+    "jobs": partitions.more,
+    "backfills": backfills.more,
+}
+DRAWN: dict[str, Callable[[dict[str, Any]], None]] = {"jobs": partitions.drawn, "backfills": backfills.drawn}
+
 # What can be done with one of a list, beside `list` and `show`.
 VERBS: dict[str, dict[str, Callable[..., None]]] = {
     "sensors": {"tick": runs.tick},
     "jobs": {"launch": runs.launch},
+    "backfills": {"cancel": backfills.cancel},
     "runs": {"cancel": runs.cancel, "retry": runs.retry, "logs": runs.logs},
     "events": {"publish": telling.publish, "replay": telling.replay},
     "subscriptions": {"add": telling.subscribe, "remove": telling.unsubscribe},

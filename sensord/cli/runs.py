@@ -57,12 +57,22 @@ def _kinds(root: dict[str, Any], schema: Any, depth: int) -> set[str]:
     return kinds
 
 
+def run_config_of(context: typer.Context, job: str, parameters: list[str] | None) -> dict[str, Any]:
+    """What `-p KEY=VALUE` says, each value as the job's config_schema wants it."""
+    config = configuration(context)
+    schema = config.jobs[job].config_schema if job in config.jobs else None
+    return {name: _typed(schema, name, text) for name, text in pairs(parameters, "KEY=VALUE")}
+
+
+Parameters = Annotated[
+    list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="One value of run_config.")
+]
+
+
 def launch(
     context: typer.Context,
     job: JobName,
-    parameters: Annotated[
-        list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="One value of run_config.")
-    ] = None,
+    parameters: Parameters = None,
     run_key: Annotated[str | None, typer.Option(help="Run once for this key, and never again.")] = None,
     wait: Annotated[bool, typer.Option(help="Wait for the end; exit 1 unless it succeeded.")] = False,
     json: Json = False,
@@ -70,9 +80,7 @@ def launch(
     """Launch a run of a job."""
     from sensord.cli.show import as_json
 
-    config = configuration(context)
-    schema = config.jobs[job].config_schema if job in config.jobs else None
-    values = {name: _typed(schema, name, text) for name, text in pairs(parameters, "KEY=VALUE")}
+    values = run_config_of(context, job, parameters)
     with client(context) as api:
         run = api.call("POST", f"/api/jobs/{job}/runs", {"run_config": values, "run_key": run_key})
         if wait and api.daemon:
@@ -129,21 +137,25 @@ def tick(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be asked for.")] = False,
     json: Json = False,
 ) -> None:
-    """Evaluate a sensor once, now."""
+    """Have a sensor look now instead of waiting; what it finds, it finds once, as ever."""
     from sensord.cli.show import as_json, plain
 
     query = [("dry_run", "1")] if dry_run else []
     with client(context) as api:
         answer = api.call("POST", f"/api/sensors/{sensor}/tick", query=query)
+        if not (dry_run or api.daemon):
+            typer.echo("what it asks for starts when `sensord run` does", err=True)
     if json:
         as_json(answer)
         return
-    typer.echo(f"{answer['sensed']} sensed" + (", nothing done (dry run)" if dry_run else ""))
+    so_far = "" if answer["ended"] else " so far; it still looks"
+    typer.echo(f"{answer['sensed']} sensed{so_far}" + (", nothing done (dry run)" if dry_run else ""))
     for item in answer["items"]:
         typer.echo(f"{plain(item['subject'])}")
         for request in item["requests"]:
+            run = f": run {request['run']}" if request.get("run") else ""
             held = f"; run {request['held_by']} has this key" if request["held_by"] else ""
-            typer.echo(f"  {request['job']} for {plain(request['run_key'])}{held}")
+            typer.echo(f"  {request['job']} for {plain(request['run_key'])}{held or run}")
         for word in ("skipped", "error"):
             if item[word]:
                 typer.echo(f"  {word}: {plain(item[word])}")

@@ -15,8 +15,10 @@ from sensord.config.fields import CHANNELS, NO_TARGET
 from sensord.config.file import Document
 from sensord.config.parts import JobConfig, SensorConfig
 from sensord.config.problems import ConfigError, Loc, Problem, did_you_mean, problem
+from sensord.config.queues import shared_queues
 from sensord.config.secrets import Secrets
 from sensord.config.sections import Config
+from sensord.config.slices import apart
 from sensord.secrets import REDACTOR
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -41,6 +43,8 @@ def checked(document: Document) -> Config:
     if config is not None and not problems:
         problems += unknown_jobs(document, config)
         problems += circles(document, config)
+        problems += shared_queues(document, config)
+        problems += apart(document, config)
     if config is None or problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda one: (one.file, one.line, one.column)))
     return _absolute(config, document)

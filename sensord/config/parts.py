@@ -24,6 +24,7 @@ from sensord.config.fields import (
     TreeTemplate,
 )
 from sensord.launchers.command import CommandConfig
+from sensord.partitions import PartitionsConfig
 from sensord.secrets import redact
 from sensord.sources.directory import DirectoryConfig
 from sensord.sources.lineage import LineageConfig
@@ -90,6 +91,9 @@ class JobConfig(Settings):
     priority: Priority = Field(default=0, description="higher goes first among queued runs")
     tags: dict[str, str] = Field(default_factory=dict, description="given to every run of this job")
     hooks: HooksConfig = Field(default_factory=HooksConfig)
+    partitions: PartitionsConfig | None = Field(
+        default=None, description="the slices that its data comes in; default: those of a schedule that starts it"
+    )
 
     @property
     def kind(self) -> str:

@@ -214,11 +214,20 @@ class CommandLauncher:
             "config": run.run_config,
             "tags": run.tags,
             "partition_key": run.partition_key,
+            "partition": _partition(run),
         }
         try:
             return [template.render({"run": about}) for template in self._argv]
         except TemplateError as error:
             raise UnlaunchableError(f"the command cannot be made: {error}") from error
+
+
+def _partition(run: Run) -> dict[str, str] | None:
+    """The run's partition as templates see it: its key and, of a window of time, its start and end."""
+    if run.partition_key is None:
+        return None
+    window = {"start": PARTITION_START, "end": PARTITION_END}
+    return {"key": run.partition_key} | {name: run.tags[tag] for name, tag in window.items() if tag in run.tags}
 
 
 def _at(started: Started) -> Callable[[int], None]:

@@ -65,6 +65,20 @@ def last_ticks(conn: Connection, names: Sequence[str]) -> dict[str, dict[str, An
     return found
 
 
+def newest_tick(conn: Connection) -> int:
+    """The `seq` of the newest tick of any sensor; 0 where there is none."""
+    return conn.scalar(select(func.max(ticks.c.seq))) or 0
+
+
+def ticks_after(conn: Connection, sensor: str, seq: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
+    """What a sensor sensed since: how many things, and the ticks of the first of them in order, at most `limit`."""
+    here = (ticks.c.sensor == sensor) & (ticks.c.seq > seq)
+    things = select(ticks.c.subject, ticks.c.at).where(here).distinct().subquery()
+    count = conn.scalar(select(func.count()).select_from(things)) or 0
+    rows = conn.execute(select(ticks).where(here).order_by(ticks.c.seq).limit(limit)).mappings()
+    return count, [tick_json(dict(row)) for row in rows]
+
+
 def last_runs(conn: Connection, jobs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The newest run of each of these jobs that has one."""
     found: dict[str, dict[str, Any]] = {}

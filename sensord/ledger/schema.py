@@ -17,6 +17,7 @@ _TABLES = (
     *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
     *(notifying.inbox, notifying.bus_cursors),
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors),
+    *(running.backfills, running.backfill_partitions),
 )
 _VERSIONS = Path(__file__).parent / "migrations" / "versions"
 
@@ -64,6 +65,7 @@ def _create(engine: Engine, revision: str) -> None:
     """Make the newest schema at once: the same as every revision in turn would, and Alembic need not be loaded."""
     if engine.dialect.name == "postgresql":
         notifying.prepare_postgresql()
+        running.prepare_postgresql()
     with _transaction(engine) as conn:
         SQLModel.metadata.create_all(conn, tables=_TABLES)
         conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Text
+from sqlalchemy import BigInteger, Column, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from notifiers.tables import Sequence64, table
 
 TERMINAL = ("succeeded", "failed", "cancelled", "lost")
+
+# Most runs are of no partition, and have no place in their index.
+_HAS_PARTITION = text("partition_key IS NOT NULL")
+_BY_PARTITION = Index("runs_by_partition", "job", "partition_key", "id", sqlite_where=_HAS_PARTITION)
 
 
 class RunRow(SQLModel, table=True):
@@ -19,6 +23,7 @@ class RunRow(SQLModel, table=True):
         Index("runs_by_job", "job", "id"),
         Index("runs_by_key", "run_key"),
         Index("runs_by_subject", "subject"),
+        _BY_PARTITION,
     )
 
     id: str = Field(primary_key=True)
@@ -100,8 +105,55 @@ class SensorRow(SQLModel, table=True):
     last_sensed_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
+class BackfillRow(SQLModel, table=True):
+    """A wish that a job run for many partitions. The first `claimed` of them, in their order, have a run.
+
+    `status` is `preparing` until every partition is written down, then `running`, and at last `succeeded`, `failed`
+    (some did not succeed) or `cancelled`. `ended_at` is when the last of its runs had ended, with `counts` of how.
+    """
+
+    __tablename__ = "backfills"
+    __table_args__ = (Index("backfills_by_status", "status", "id"), Index("backfills_by_job", "job", "id"))
+
+    id: str = Field(primary_key=True)
+    job: str
+    first_key: str
+    last_key: str
+    selection: str
+    ordering: str
+    concurrency: int
+    run_config: str = Field(default="{}", sa_type=Text)
+    status: str
+    total: int = 0
+    claimed: int = 0
+    created_at: int = Field(sa_type=BigInteger)
+    ended_at: int | None = Field(default=None, sa_type=BigInteger)
+    counts: str = Field(default="{}", sa_type=Text)
+
+
+class BackfillPartitionRow(SQLModel, table=True):
+    """One partition of a backfill, at its place in the backfill's order; its window, and its run once it has one."""
+
+    __tablename__ = "backfill_partitions"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    backfill: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    partition_key: str
+    starts_at: int | None = Field(default=None, sa_type=BigInteger)
+    ends_at: int | None = Field(default=None, sa_type=BigInteger)
+    run: str | None = None
+
+
 runs = table(RunRow)
 run_keys = table(RunKeyRow)
 ticks = table(TickRow)
 seen = table(SeenRow)
 sensors = table(SensorRow)
+backfills = table(BackfillRow)
+backfill_partitions = table(BackfillPartitionRow)
+
+
+def prepare_postgresql() -> None:
+    """Complete what PostgreSQL is to be told of the tables. Said with them, its dialect would be loaded for SQLite."""
+    _BY_PARTITION.dialect_kwargs["postgresql_where"] = _HAS_PARTITION

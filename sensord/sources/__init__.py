@@ -33,10 +33,11 @@ class Emit(Protocol):
         ...
 
     def behind(self, since: datetime | None) -> None:
-        """How old the oldest thing is that is known to be there and was not emitted; None: everything was.
+        """Since when the oldest thing waits that is known, or due to be looked for, and was not emitted; None: nothing.
 
-        The sensor's lag is the time from then to now. Said before emitting what waited, and None once it is emitted;
-        free of any database call.
+        The sensor's lag is the time from then to now; from a moment to come (when the next look is due) it begins
+        there. What is not ready to be emitted, such as a file that its writer holds open, does not wait. Said before
+        what waited is emitted, and again once it is; free of any database call.
         """
         ...
 
@@ -58,6 +59,19 @@ class Remembering(Protocol):
         ...
 
 
+@runtime_checkable
+class Waking(Protocol):
+    """A source that can be asked to look at once, instead of when it would by itself."""
+
+    async def look_now(self) -> None:
+        """Have `run` look now; return when it did.
+
+        By then what there was at the call is committed, as ever with the cursor that covers it, or `emit.failed` was
+        told why it cannot be. While nothing runs it waits. Cancelling it ends the waiting alone.
+        """
+        ...
+
+
 class Source(Protocol):
     """One thing that is looked at, for ever."""
 
@@ -66,7 +80,7 @@ class Source(Protocol):
         ...
 
     async def look(self, known: set[int]) -> Sequence[Sensed]:
-        """What one evaluation would emit now, without any effect: the dry run."""
+        """What one evaluation would emit now, without any effect: the dry run. OSError says why it cannot look."""
         ...
 
     def why(self, subject: str) -> str | None:

@@ -10,6 +10,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from itertools import islice
 
 import anyio
@@ -17,11 +18,12 @@ from anyio.lowlevel import checkpoint
 from anyio.to_thread import run_sync
 
 from notifiers.clock import Clock
+from rules.printable import printable
 from rules.request import Sensed
 from sensord.sources import Emit
 from sensord.sources.directory import DirectoryConfig
 from sensord.sources.directory_memory import Memory
-from sensord.sources.directory_names import Names, file_context, mark_of, printable
+from sensord.sources.directory_names import Names, file_context, mark_of
 from sensord.sources.directory_pending import Alarms, Pending
 from sensord.sources.directory_ready import Finding, Version, look_at, verdict
 from sensord.sources.directory_root import Root
@@ -58,8 +60,10 @@ class Files:
         self.alarms = Alarms(clock)
         self.pending = Pending(clock, self.alarms, self.look_again, config.settle)
         self._identity = ""
-        self._hints: dict[tuple[Folder, bytes], float] = {}
+        # With the pause before one that is still held open is asked about again, and since when it is known.
+        self._hints: dict[tuple[Folder, bytes], tuple[float, float]] = {}
         self._hinted, self._calmed = anyio.Event(), anyio.Event()
+        self._begun = self._ended = 0  # Batches.
 
     def hint(self, folder: Folder, name: bytes, *, closed: bool = False) -> None:
         """This name may stand for something new; `closed`: a writer has just closed it."""
@@ -88,7 +92,11 @@ class Files:
 
     def look_again(self, folder: Folder, name: bytes, closing: float = 0.0) -> None:
         """The same for a name that is known to be taken; still held open, it is asked about again in `closing`."""
-        self._hints[folder, name] = max(closing, self._hints.get((folder, name), 0.0))
+        former = self._hints.get((folder, name))
+        if former is None:
+            self._hints[folder, name] = (closing, self._clock.monotonic())
+        elif closing > former[0]:
+            self._hints[folder, name] = (closing, former[1])
         self._hinted.set()
         if len(self._hints) > _FLOOD:
             # More than is worth remembering one by one: a listing finds them all, at its own pace.
@@ -102,8 +110,12 @@ class Files:
             await self._calmed.wait()
 
     async def clear_up(self) -> None:
-        """Return when every hint there was has been looked at."""
+        """Return when every hint there was has been looked at, and what was whole is committed."""
         while self._hints:
+            self._calmed = anyio.Event()
+            await self._calmed.wait()
+        batch = self._begun
+        while self._ended < batch:
             self._calmed = anyio.Event()
             await self._calmed.wait()
 
@@ -117,10 +129,14 @@ class Files:
 
     async def serve(self, emit: Emit) -> None:
         """Look and emit, until cancelled. One `emit` at a time; what comes meanwhile makes the next batch."""
+        self._ended = self._begun
         while True:
             if not self._hints:
+                emit.behind(None)
                 self._hinted = anyio.Event()
                 await self._hinted.wait()
+            self._begun += 1
+            emit.behind(self._since())
             ready: list[Sensed] = []
             while self._hints and len(ready) <= BATCH - _LOOKS:
                 await self._look(ready)
@@ -131,10 +147,17 @@ class Files:
             if ready:
                 await emit(ready, self.memory.cursor_at(self._identity))
                 emit.looked()
+            self._ended = self._begun
+            self._calmed.set()
+
+    def _since(self) -> datetime | None:
+        """When the oldest hint came."""
+        hint = next(iter(self._hints.values()), None)
+        return None if hint is None else self._clock.now() - timedelta(seconds=self._clock.monotonic() - hint[1])
 
     async def _look(self, ready: list[Sensed]) -> None:
         hints = list(islice(self._hints, _LOOKS))
-        closing = [self._hints.pop(hint) for hint in hints]
+        closing = [self._hints.pop(hint)[0] for hint in hints]
         if (root := self.root) is None:
             return
         self._identity = root.identity

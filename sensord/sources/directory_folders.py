@@ -10,10 +10,11 @@ import anyio
 from anyio.to_thread import run_sync
 
 from notifiers.clock import Clock
+from rules.printable import printable
+from sensord.looks import Looks
 from sensord.sources import Emit
 from sensord.sources.directory import DirectoryConfig
 from sensord.sources.directory_files import Files
-from sensord.sources.directory_names import printable
 from sensord.sources.directory_root import Root, open_watched
 from sensord.sources.directory_scan import Step, Walk, Watch
 from sensord.sources.directory_tree import Folder, RootLostError
@@ -40,6 +41,7 @@ class Folders:
         self._limiter = limiter
         self._watch = watch
         self._shown = printable(files.path)
+        self._looks = Looks(clock)
         self._stirred = anyio.Event()
         self._walk: Walk | None = None
         self._polled = False
@@ -78,8 +80,14 @@ class Folders:
             log.warning("more happened than could be followed; all is listed again", extra={"folder": self._shown})
         self._want("full")
 
+    async def look_now(self) -> None:
+        """List everything, and return when it is listed and what was found is committed, or it cannot be listed."""
+        self._want("full")
+        await self._looks.now()
+
     def let_go(self) -> None:
         """Stop watching and forget the tree."""
+        self._looks.give_up()
         if self._walk is not None:
             self._walk.close()
             self._walk.root.let_go()
@@ -102,12 +110,14 @@ class Folders:
         """Open the watched folder, however long that takes."""
         delay = 0.0
         while True:
+            self._looks.begin()
             try:
                 return await run_sync(self._look_at_root, limiter=self._limiter, abandon_on_cancel=True)
             except RootLostError as lost:
                 await emit.failed(str(lost))
+                self._looks.end()
             delay = min(max(2 * delay, _FIRST_RETRY), _RETRY)
-            await self._clock.sleep(delay)
+            await self._looks.pause(delay)
 
     def _look_at_root(self) -> Root:
         return open_watched(self._files.path, self._device, below=self._config.recursive)
@@ -155,6 +165,7 @@ class Folders:
         self._moves_before = self._moves
         walk.begin(full=full)
         if full:
+            self._looks.begin()
             await run_sync(walk.memory.expect, limiter=self._limiter)
 
     async def _apply(self, step: Step, walk: Walk, emit: Emit) -> None:
@@ -188,6 +199,8 @@ class Folders:
                 await emit.forget(gone)
             self._files.pending.prune()
         emit.looked()
+        if walk.full:
+            self._looks.end()
 
     def _want(self, what: Literal["changed", "full"]) -> None:
         if self._wanted != "full":

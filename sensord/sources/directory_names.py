@@ -7,9 +7,7 @@ back. What people read (`subject`, `key`) is `printable`.
 
 from __future__ import annotations
 
-import fnmatch
 import os
-import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -18,14 +16,10 @@ from typing import Any
 
 from notifiers.clock import EPOCH
 from rules.event import rfc3339
+from rules.globs import Globs
 
 _PACK = Struct("<QQQ").pack
 _64 = (1 << 64) - 1
-_WILD = re.compile(r"[*?\[]")
-_NOTHING = re.compile(r"(?!)")
-_ASCII, _PLANE = 0x80, 0x10000
-_SHORT = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_ESCAPED = re.compile(rb"\\(?:(\\)|(n)|(r)|(t)|x([0-9a-f]{2})|u([0-9a-f]{4})|U([0-9a-f]{8})|)")
 
 
 def mark_of(relative: bytes, size: int, mtime_ns: int, inode: int) -> int:
@@ -45,45 +39,6 @@ def marks_below(prefix: bytes, *, inodes: bool) -> Callable[[bytes, os.stat_resu
         return int.from_bytes(digest.digest(), "big") >> 1
 
     return mark
-
-
-def printable(path: bytes) -> str:
-    r"""Any path as text that can be shown, stored and read back by `unprintable`: one text for one path.
-
-    A backslash is doubled; newline, carriage return and tab are `\n \r \t`; other unprintable characters (control,
-    direction overrides, odd spaces) are `\xNN` below 128, else `\uNNNN` or `\UNNNNNNNN`; a byte that is no UTF-8 is
-    `\xNN` from 80 to ff.
-    """
-    text = path.decode("utf-8", "surrogateescape")
-    return text if text.isprintable() and "\\" not in text else "".join(map(_show, text))
-
-
-def _show(char: str) -> str:
-    if char in _SHORT:
-        return _SHORT[char]
-    if char.isprintable():
-        return char
-    point = ord(char)
-    if point < _ASCII or "\udc80" <= char <= "\udcff":
-        return f"\\x{point & 0xFF:02x}"
-    return f"\\u{point:04x}" if point < _PLANE else f"\\U{point:08x}"
-
-
-def unprintable(text: str) -> bytes:
-    """The path that `printable` made this text of; ValueError if it made it of none."""
-
-    def replace(match: re.Match[bytes]) -> bytes:
-        backslash, newline, carriage, tab, byte, short, long = match.groups()
-        if byte:
-            return bytes.fromhex(byte.decode())
-        if short or long:
-            return chr(int(short or long, 16)).encode("utf-8", "surrogatepass")
-        for group, value in ((backslash, b"\\"), (newline, b"\n"), (carriage, b"\r"), (tab, b"\t")):
-            if group:
-                return value
-        raise ValueError(f"{text!r} holds a backslash that starts no known escape; write it twice")
-
-    return _ESCAPED.sub(replace, os.fsencode(text))
 
 
 def file_context(path: bytes, relative: bytes, size: int, mtime_ns: int) -> dict[str, Any]:
@@ -114,66 +69,6 @@ def _moment(ns: int) -> datetime:
         return EPOCH + timedelta(microseconds=ns // 1000)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC) if ns > 0 else datetime.min.replace(tzinfo=UTC)
-
-
-class Globs:
-    """Several globs, of which any may match.
-
-    `*`, `?` and `[…]` stay within one name. A glob without a slash is matched against the name; one with a slash
-    against the whole path below the folder, where a component `**` stands for any number of folders, none
-    included. Matching takes time proportional to name times glob, whatever the glob.
-    """
-
-    def __init__(self, globs: Sequence[str]) -> None:
-        self.globs = tuple(globs)
-        names = [glob for glob in globs if "/" not in glob]
-        # Nearly all globs are `*`, `*.csv` or `.*`, and every file of a listing is asked about each.
-        self._heads = tuple(glob[:-1] for glob in names if glob[-1:] == "*" and not _WILD.search(glob[:-1]))
-        self._tails = tuple(glob[1:] for glob in names if glob[:1] == "*" and not _WILD.search(glob[1:]))
-        others = [glob for glob in names if glob[:-1] not in self._heads and glob[1:] not in self._tails]
-        self._name = re.compile("|".join(map(fnmatch.translate, others))).match if others else None
-        self._paths = [_components(glob) for glob in globs if "/" in glob]
-
-    def match(self, prefix: str, name: str) -> bool:
-        """Whether any glob takes `name` in the folder `prefix` (its path below the folder, "" or ending in /)."""
-        if name.startswith(self._heads) or name.endswith(self._tails):
-            return True
-        if self._name is not None and self._name(name):
-            return True
-        if not self._paths:
-            return False
-        parts = f"{prefix}{name}".split("/")
-        return any(_match_path(glob, parts) for glob in self._paths)
-
-    def which(self, prefix: str, name: str) -> str | None:
-        """The first glob that takes it."""
-        return next((glob for glob in self.globs if Globs([glob]).match(prefix, name)), None)
-
-
-_Component = re.Pattern[str] | None
-
-
-def _components(glob: str) -> list[_Component]:
-    return [None if part == "**" else re.compile(fnmatch.translate(part)) for part in glob.split("/")]
-
-
-def _match_path(glob: Sequence[_Component], parts: Sequence[str]) -> bool:
-    """Greedy, with a way back to the last `**` only: each earlier `**` already took as little as it could."""
-    at = part = 0
-    star, resume = -1, 0
-    while part < len(parts):
-        component = glob[at] if at < len(glob) else _NOTHING
-        if component is None:
-            star, resume = at, part
-            at += 1
-        elif component.match(parts[part]):
-            at, part = at + 1, part + 1
-        elif star >= 0:
-            resume += 1
-            at, part = star + 1, resume
-        else:
-            return False
-    return all(component is None for component in glob[at:])
 
 
 class DoneFile:

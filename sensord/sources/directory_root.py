@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from rules.printable import printable
 from sensord.sources.directory_mounts import shared_here
-from sensord.sources.directory_names import printable
 from sensord.sources.directory_tree import Folder, RootLostError, open_root
 
 

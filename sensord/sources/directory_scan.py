@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from rules.printable import printable
 from sensord.sources.directory_memory import Memory
-from sensord.sources.directory_names import Names, marks_below, printable
+from sensord.sources.directory_names import Names, marks_below
 from sensord.sources.directory_tree import (
     DIRECTORY,
     Folder,

@@ -56,6 +56,10 @@ class DirectorySource:
         finally:
             self._folders.let_go()
 
+    async def look_now(self) -> None:
+        """See `sensord.sources.Waking`: everything is listed."""
+        await self._folders.look_now()
+
     async def look(self, known: set[int]) -> Sequence[Sensed]:
         """What is whole now and not known. RootLostError, with what to do, if the folder cannot be looked at."""
         return await run_sync(self._look, known, limiter=self._limiter, abandon_on_cancel=True)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from sensord.sources.directory_names import printable
+from rules.printable import printable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 SEARCH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC

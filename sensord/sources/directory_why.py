@@ -6,9 +6,10 @@ import os
 import stat
 
 from notifiers.clock import Clock
+from rules.printable import printable, unprintable
 from sensord.sources.directory import DirectoryConfig
 from sensord.sources.directory_files import Files
-from sensord.sources.directory_names import Names, printable, unprintable
+from sensord.sources.directory_names import Names
 from sensord.sources.directory_pending import Waiting
 from sensord.sources.directory_ready import Finding, kind_of
 from sensord.sources.directory_root import open_watched

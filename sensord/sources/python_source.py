@@ -7,6 +7,7 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import anyio
@@ -16,6 +17,7 @@ from notifiers.clock import Clock
 from notifiers.database import Database
 from rules.request import RunRequest, Sensed, SkipReason
 from sensord.ledger.tables import sensors
+from sensord.looks import Looks
 from sensord.secrets import one_line, redact
 from sensord.sources import Emit
 from sensord.sources.python import PythonConfig
@@ -64,6 +66,7 @@ class PythonSource:
         self._database = database
         self._clock = clock
         self._processes = processes
+        self._looks = Looks(clock)
         self._what = f"{config.module}.{config.function}"
         self._until: float | None = None  # When the evaluation that is going on must have ended.
         self._again = not remembers
@@ -78,30 +81,39 @@ class PythonSource:
         """Evaluate until cancelled; a process that ends is started again, later and later while nothing works."""
         self._cursor = cursor
         pause, longest = _RESTART_SECONDS
+        self._looks.give_up()
+        emit.behind(self._clock.now())
         while True:
             self._worked = False
+            self._looks.begin()
             try:
                 async with self._process() as process:
                     await self._live(process, emit)
             except (EvaluationError, ProcessesUnavailableError) as error:
                 await self._failed(emit, str(error), "")
+                self._looks.end()
             if self._worked:
                 pause = _RESTART_SECONDS[0]
-            await self._clock.sleep(pause)
+            await self._looks.pause(pause)
             pause = min(pause * 2, longest)
 
     async def _live(self, process: SensorProcess, emit: Emit) -> None:
         interval = await self._ready(process)
         while True:
-            await self._evaluate(process, emit)
-            await self._clock.sleep(self._due(interval) - self._clock.monotonic())
+            self._looks.begin()
+            worked = await self._evaluate(process, emit)
+            self._looks.end()
+            pause = self._due(interval) - self._clock.monotonic()
+            if worked:
+                emit.behind(self._clock.now() + timedelta(seconds=pause))
+            await self._looks.pause(pause)
 
     def _due(self, interval: float) -> float:
         """The next of the moments at which this sensor is evaluated; those that were missed are left out."""
         return (self._clock.monotonic() / interval - self._phase) // 1 * interval + (1 + self._phase) * interval
 
-    async def _evaluate(self, process: SensorProcess, emit: Emit) -> None:
-        """Evaluate once, and commit what is yielded as it is yielded."""
+    async def _evaluate(self, process: SensorProcess, emit: Emit) -> bool:
+        """Evaluate once, and commit what is yielded as it is yielded; whether that worked to its end."""
         end: dict[str, Any] | None = None
         await self._order(process)
         while end is None:
@@ -117,10 +129,11 @@ class PythonSource:
         emit.looked()
         if "error" in end:
             await self._failed(emit, f"it raised {end['error']}", end["trace"])
-        else:
-            self._worked = True
-            self._told = ""
-            await emit.recovered()
+            return False
+        self._worked = True
+        self._told = ""
+        await emit.recovered()
+        return True
 
     async def _failed(self, emit: Emit, reason: str, trace: str) -> None:
         """Say it, once for each reason."""
@@ -133,6 +146,10 @@ class PythonSource:
     def _words(self, reason: str) -> str:
         """What went wrong, as it may be shown to anybody."""
         return one_line(redact(f"{self._what}: {reason}"))[:_REASON]
+
+    async def look_now(self) -> None:
+        """See `sensord.sources.Waking`: the function is evaluated."""
+        await self._looks.now()
 
     async def look(self, known: set[int]) -> Sequence[Sensed]:
         """What one evaluation asks for with the cursor as it is, in a process of its own: the dry run.

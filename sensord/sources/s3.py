@@ -1,15 +1,28 @@
 """An S3 bucket: objects that arrive in it, once for each version, from listings and from notices in a queue.
 
 What is promised: an object that stays is emitted once, whatever was missed meanwhile (a lost notice, a stopped daemon,
-a bucket that was gone). Notices are only hints, and a listing finds what they did not tell of. An overwritten object
-is a new version where its ETag or size changed: two uploads of the same bytes are one. What cannot be promised: an
-object that came and went between two listings, and of which no notice told, is never seen; with `ordered`, neither is
-one that comes late, under a key that sorts before one already seen. Deletions are no business of this source, and a
-key that ends in a slash is a folder, not an object.
+a bucket that was gone). Notices are only hints, and a listing finds what they did not tell of.
 
-Templates see the object as `object`: `bucket key name size etag version last_modified uri`. `name` is what follows the
-key's last slash; `version` is known only from notices of a bucket that keeps versions; `last_modified` is of a notice
-the time when it happened.
+What is a version: by default, a key with its ETag, as listings and notices both name it. An upload that changes the
+object is a new one; a second upload of the same bytes is not (where the server makes the ETag of something else than
+the bytes, as Amazon does under a KMS key and for parts of other sizes, it is). With `versions: true` each upload to a
+bucket that keeps versions is one, whatever its bytes: all versions are listed, not the newest of each key alone, and
+the version id tells them apart. Notices and listings say the same of it in both cases, so that nothing fires twice.
+
+What cannot be promised: an object that came and went between two listings (without `versions`, also one that was
+overwritten), and of which no notice told, is never seen; with `ordered`, neither is one that comes late, under a key
+that sorts before one already seen. Notices may come in another order than the uploads. Deletions are no business of
+this source, and a key that ends in a slash is a folder, not an object.
+
+A queue belongs to one sensor. What is not news of its bucket is left in it, for whoever it is meant for, or for the
+queue's own redrive policy; news of the bucket is deleted when what it tells of is committed, or is not to be taken.
+Where no listing meets everything (`listing: false`, `ordered`) the newest 100,000 versions are remembered: a notice
+that comes again comes soon, and an older one is still held off by its run_key.
+
+Templates see the object as `object`: `bucket key name size etag version latest last_modified uri`. `name` is what
+follows the key's last slash. `version` is the version id where it is known: from notices, and with `versions`.
+`latest` is false for versions that were no longer the newest of their key when they were listed: `when: object.latest`
+leaves them out. `last_modified` is of a notice the time when it happened.
 """
 
 from __future__ import annotations
@@ -43,6 +56,10 @@ class S3Config(Settings):
         default=False,
         description="new keys always sort after old ones (dated prefixes): each listing goes on where the last ended",
     )
+    versions: bool = Field(
+        default=False,
+        description="each version of a bucket that keeps versions is one, by its id; default: by its ETag",
+    )
     listing: bool = Field(default=True, description="false: rely on the queue's notices alone")
     interval: Duration = Field(default=60.0, description="how often the bucket is listed")
     parallel: int = Field(default=8, ge=1, le=64, description="how many requests of one listing are under way at once")
@@ -59,6 +76,8 @@ class S3Config(Settings):
     def _names_a_bucket(cls, value: str) -> str:
         if not _BUCKET.fullmatch(value):
             raise ValueError("write the bucket's name alone, without s3:// and without a prefix")
+        if value.endswith("--x-s3"):
+            raise ValueError("a directory bucket (S3 Express) is not listed in the order of its keys; use another kind")
         return value
 
     @field_validator("endpoint_url", "queue_url")
@@ -93,6 +112,8 @@ class S3Config(Settings):
             raise ValueError("profile and access_key are two ways to name credentials; set one of them")
         if not self.listing and self.queue_url is None:
             raise ValueError("with `listing: false` nothing is looked at; set queue_url, or leave listing out")
+        if self.ordered and self.versions:
+            raise ValueError("with `ordered`, a new version of an old key is never listed; leave `versions` out, or it")
         return self
 
     @property
@@ -126,6 +147,11 @@ class S3Config(Settings):
     def remembers(self) -> bool:
         """Whether versions are remembered by their marks. Where keys are ordered, the cursor alone says what is new."""
         return not self.ordered or self.queue_url is not None
+
+    @property
+    def meets_all(self) -> bool:
+        """Whether a listing meets everything that is remembered, so that what it does not meet can be forgotten."""
+        return self.listing and not self.ordered
 
 
 def _several(value: str | list[str]) -> list[str]:

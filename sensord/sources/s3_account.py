@@ -15,11 +15,13 @@ from weakref import WeakValueDictionary
 import anyio
 from anyio.to_thread import run_sync
 
+from sensord.secrets import one_line
 from sensord.sources.s3 import S3Config
 from sensord.sources.s3_trouble import S3Trouble, unreachable
 
 _DEFAULT_REGION = "us-east-1"
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
+_SHOWN = 300
 _shared: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
@@ -58,20 +60,13 @@ class Account:
         """Find credentials and addresses afresh: what is in files and in the environment may have changed."""
         self._place = None
 
-    async def sign(self, place: Place, method: str, url: str) -> dict[str, str]:
-        """The headers of a request without a body."""
+    async def sign(self, place: Place, url: str) -> dict[str, str]:
+        """The headers of a request for something."""
         from botocore.auth import S3SigV4Auth  # type: ignore[import-untyped]
         from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
-        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
-        try:
-            credentials = await place.session.get_credentials()
-            if credentials is None:
-                raise _no_credentials()
-            frozen = await credentials.get_frozen_credentials()
-        except BotoCoreError as error:
-            raise S3Trouble(f"no credentials can be had: {error}", reopen=True) from None
-        request = AWSRequest(method, url)
+        frozen = await _credentials(place.session)
+        request = AWSRequest("GET", url)
         S3SigV4Auth(frozen, "s3", place.region).add_auth(request)
         return dict(request.headers)
 
@@ -79,7 +74,7 @@ class Account:
     async def queue(self) -> AsyncIterator[Any]:
         """A client of the queue's server, which tries nothing again by itself."""
         from aiobotocore.config import AioConfig  # type: ignore[import-untyped]
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]
 
         place = await self.place()
         server = self._config.queue_endpoint or ""
@@ -87,9 +82,8 @@ class Account:
             retries={"total_max_attempts": 1}, connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS
         )
         region = self._config.region or _region_of(server) or place.region
+        await _credentials(place.session)
         try:
-            if await place.session.get_credentials() is None:
-                raise _no_credentials()
             opening = place.session.create_client("sqs", region_name=region, endpoint_url=server, config=config)
             client = await opening.__aenter__()
         except BotoCoreError as error:
@@ -104,9 +98,20 @@ class Account:
         return await run_sync(_find, self._config, region)
 
 
-def _no_credentials() -> S3Trouble:
-    advice = "set access_key and secret_key, profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    return S3Trouble(f"no credentials were found; {advice}", reopen=True)
+async def _credentials(session: Any) -> Any:
+    """Those of this moment; wherever they come from is asked when they run out."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        credentials = await session.get_credentials()
+        frozen = None if credentials is None else await credentials.get_frozen_credentials()
+    except (BotoCoreError, ClientError, OSError, ValueError) as error:
+        said = one_line(str(error))[:_SHOWN]
+        raise S3Trouble(f"no credentials can be had ({said}); it is tried again", reopen=True) from None
+    if frozen is None:
+        advice = "set access_key and secret_key, profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        raise S3Trouble(f"no credentials were found; {advice}", reopen=True)
+    return frozen
 
 
 def _find(config: S3Config, region: str | None) -> Place:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
@@ -12,18 +11,19 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from notifiers.clock import Clock
-from rules.event import rfc3339
 from sensord.sources.s3 import S3Config
 from sensord.sources.s3_account import Account, Place
-from sensord.sources.s3_objects import Names, Version, marks_in, printable
-from sensord.sources.s3_trouble import S3Trouble, refused, unreachable
+from sensord.sources.s3_objects import Names, Version, marks_in, shown
+from sensord.sources.s3_trouble import S3Trouble, led_away, refused, unreachable
 
 if TYPE_CHECKING:
     import aiohttp
 
     from sensord.sources.s3_pages import Page
 
-_OK, _NOT_FOUND = 200, 404
+_OK = 200
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_KEYS_A_PAGE = 1000
 _PAUSES = (0.2, 0.8, 3.0)
 _LARGEST = 16 * 1024 * 1024
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
@@ -48,31 +48,44 @@ class Bucket:
     def __init__(self, config: S3Config, account: Account, http: aiohttp.ClientSession, clock: Clock) -> None:
         self.account = account
         self.names = Names(config)
+        self._versions = config.versions
         self._marks = marks_in(config.bucket)
-        self._name = f"the bucket {printable(config.bucket)}"
+        self.name = f"the bucket {shown(config.bucket)}"
+        self._right = "s3:ListBucketVersions" if config.versions else "s3:ListBucket"
         self._http = http
         self._clock = clock
         # Between two turns of the loop there is one step of one page.
         self._reading = anyio.Lock()
 
     async def page(
-        self, prefix: str, *, token: str | None = None, after: str | None = None, delimiter: str | None = None
+        self,
+        prefix: str,
+        *,
+        on: str | None = None,
+        after: str | None = None,
+        delimiter: str | None = None,
+        most: int = _KEYS_A_PAGE,
     ) -> Page:
-        """The next 1,000 keys that begin with `prefix`: behind `token` if there is one, else after the key `after`."""
+        """The next keys that begin with `prefix`: where `on` of the page before leads, else after that key."""
         await checkpoint()  # To sign and to send is a piece of work as well.
-        query = {"list-type": "2", "encoding-type": "url", "prefix": prefix, "max-keys": "1000"}
-        if token is not None:
-            query["continuation-token"] = token
-        elif after is not None:
-            query["start-after"] = after
+        query = {"encoding-type": "url", "prefix": prefix, "max-keys": str(most)}
+        if after is not None and on is None:
+            query["key-marker" if self._versions else "start-after"] = after
         if delimiter is not None:
             query["delimiter"] = delimiter
-        text = "&".join(f"{name}={quote(value, safe='')}" for name, value in query.items())
-        return await self._patiently(lambda: self._page(text))
+        pieces = ["versions=" if self._versions else "list-type=2", *([] if on is None else [on])]
+        text = "&".join([*pieces, *(f"{name}={quote(value, safe='')}" for name, value in query.items())])
+        return await self._patiently(lambda: self._page(text, after))
 
-    async def head(self, key: str) -> Version | None:
-        """The newest version of the object of this key, None if there is none."""
-        return await self._patiently(lambda: self._head(key))
+    async def find(self, key: str, version: str | None = None) -> Version | None:
+        """The newest version of the object of this key, or the version of that id; None if there is none.
+
+        Asked of the listing, as nothing else tells an object that is not there from a bucket that is not.
+        """
+        # Of all keys that begin so, the key itself sorts first.
+        page = await self.page(key, most=_KEYS_A_PAGE if self._versions else 1)
+        found = [one for one in page.versions(range(len(page.keys))) if one.key == key]
+        return next((one for one in found if (one.latest if version is None else one.version == version)), None)
 
     async def _patiently(self, ask: Callable[[], Awaitable[_T]]) -> _T:
         """Ask; what may pass is waited for a little, and a bucket that moved is followed once."""
@@ -92,10 +105,10 @@ class Bucket:
                     raise
             await self._clock.sleep(pauses.pop(0))
 
-    async def _page(self, query: str) -> Page:
+    async def _page(self, query: str, after: str | None) -> Page:
         from sensord.sources.s3_pages import NotAPageError, read_page
 
-        reading = read_page(await self._listed(query), self.names.among, self._marks)
+        reading = read_page(await self._listed(query), self.names.among, self._marks, after)
         page: Page | None = None
         while page is None:
             async with self._reading:
@@ -105,66 +118,45 @@ class Bucket:
                 except StopIteration as end:
                     page = end.value
                 except NotAPageError as error:
-                    raise S3Trouble(f"{self._name} cannot be listed: {error}; check endpoint_url") from None
+                    words = f"{self.name} cannot be listed: {error}; check endpoint_url"
+                    raise S3Trouble(words, passing=True) from None
         await checkpoint()
         return page
 
     async def _listed(self, query: str) -> bytes:
         place = await self.account.place()
         url = f"{place.url}?{query}"
-        async with self._asked(place, "GET", url) as answer:
+        async with self._asked(place, url) as answer:
             body = bytearray()
             async for piece in answer.content.iter_any():
                 body += piece
                 if len(body) > _LARGEST:
-                    raise S3Trouble(f"{self._name} cannot be listed: its answer has no end; check endpoint_url")
+                    raise S3Trouble(f"{self.name} cannot be listed: its answer has no end; check endpoint_url")
             if answer.status != _OK:
                 raise self._refused(place, answer, bytes(body))
         return bytes(body)
 
-    async def _head(self, key: str) -> Version | None:
-        place = await self.account.place()
-        url = f"{place.url}/{quote(key, safe='/~')}"
-        async with self._asked(place, "HEAD", url) as answer:
-            if answer.status == _NOT_FOUND:
-                return None
-            if answer.status != _OK:
-                raise self._refused(place, answer, b"")
-            headers = answer.headers
-        modified = headers.get("Last-Modified", "")
-        return Version(
-            key=key,
-            etag=headers.get("ETag", "").strip('"'),
-            size=int(headers.get("Content-Length", 0)),
-            modified=rfc3339(parsedate_to_datetime(modified)) if modified else "",
-            version=headers.get("x-amz-version-id"),
-        )
-
     @asynccontextmanager
-    async def _asked(self, place: Place, method: str, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _asked(self, place: Place, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
         import aiohttp
         from yarl import URL
 
-        headers = await self.account.sign(place, method, url)
+        headers = await self.account.sign(place, url)
         headers["Accept-Encoding"] = "identity"
         try:
-            async with self._http.request(
-                method,
-                URL(url, encoded=True),
-                headers=headers,
-                proxy=place.proxy,
-                ssl=place.tls,
-                allow_redirects=False,
+            async with self._http.get(
+                URL(url, encoded=True), headers=headers, proxy=place.proxy, ssl=place.tls, allow_redirects=False
             ) as answer:
                 yield answer
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise unreachable(self._name, error) from None
+            raise unreachable(self.name, error) from None
 
     def _refused(self, place: Place, answer: aiohttp.ClientResponse, body: bytes) -> S3Trouble:
         from sensord.sources.s3_pages import read_error
 
-        code, message = read_error(body)
-        region = answer.headers.get("x-amz-bucket-region")
-        return refused(
-            self._name, answer.status, code, message, region=region if region and region != place.region else None
-        )
+        code, message, region = read_error(body)
+        region = answer.headers.get("x-amz-bucket-region") or region
+        elsewhere = region if region and region != place.region else None
+        if answer.status in _REDIRECTS and elsewhere is None:
+            return led_away(self.name, answer.status, code, answer.headers.get("Location", ""))
+        return refused(self.name, answer.status, code, message, right=self._right, region=elsewhere)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from anyio.lowlevel import checkpoint
@@ -12,6 +13,7 @@ from anyio.lowlevel import checkpoint
 _SHARD_BITS = 63 - 12
 _SHARDS_A_STEP = 256
 _GONE = 2
+_TOO_MANY = 1000
 _OLDER = bytes([*range(1, 256), 255])
 _YOUNGER = bytes([0, *range(255)])
 
@@ -20,10 +22,13 @@ class Known:
     """The marks of everything emitted and not forgotten.
 
     A mark is forgotten when two complete listings in a row did not meet it: one alone may have looked at a bucket that
-    is just coming back. Everything but loading happens in the event loop.
+    is just coming back. With `most`, about so many are kept, those that were added last (of those before a restart,
+    any): for where no listing meets everything. Everything but loading happens in the event loop.
     """
 
-    def __init__(self, marks: Iterable[int] = ()) -> None:
+    def __init__(self, marks: Iterable[int] = (), *, most: int | None = None) -> None:
+        self._most = most
+        self._order = deque[int]()
         self._marks: dict[int, array[int]] = {}  # Shards come as they are needed: most sensors know few objects.
         self._missed: dict[int, bytearray] = {}  # How many complete listings in a row did not meet each mark.
         for mark in marks:
@@ -31,6 +36,8 @@ class Known:
         for shard, held in self._marks.items():
             self._marks[shard] = array("Q", sorted(held))
             self._missed[shard] = bytearray(len(held))
+            if most is not None:
+                self._order.extend(held)
 
     def __len__(self) -> int:
         return sum(map(len, self._marks.values()))
@@ -59,6 +66,21 @@ class Known:
         at = bisect_left(shard, mark)
         shard.insert(at, mark)
         self._missed.setdefault(mark >> _SHARD_BITS, bytearray()).insert(at, 0)
+        if self._most is not None:
+            self._order.append(mark)
+
+    def take_old(self) -> list[int]:
+        """Forget the oldest of too many, some at a time; none while there are only a few too many."""
+        many = 0 if self._most is None else len(self._order) - self._most
+        if many < _TOO_MANY:
+            return []
+        old = [self._order.popleft() for _ in range(min(many, 5 * _TOO_MANY))]
+        for mark in old:
+            shard = self._marks.get(mark >> _SHARD_BITS, array("Q"))
+            at = bisect_left(shard, mark)
+            if at < len(shard) and shard[at] == mark:
+                del shard[at], self._missed[mark >> _SHARD_BITS][at]
+        return old
 
     async def expect(self) -> None:
         """A complete listing begins: whatever it does not meet may be gone."""

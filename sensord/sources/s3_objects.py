@@ -2,67 +2,93 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Protocol
 
+from rules.globs import Globs
+from rules.printable import printable
 from rules.request import Sensed
 from sensord.sources.s3 import S3Config
 
-_Component = re.Pattern[str] | None
+UNVERSIONED = frozenset({None, "", "null"})
+"""What stands for the version id of an object that was uploaded while its bucket kept no versions."""
 
 
 class Marks(Protocol):
-    """Makes the marks of several versions, given their keys, ETags and sizes."""
+    """Makes the marks of several versions, given their keys and what tells each from others of its key."""
 
-    def __call__(self, keys: Iterable[str], etags: Iterable[str], sizes: Iterable[int | str], /) -> list[int]:
+    def __call__(self, keys: Iterable[str], tags: Iterable[str], /) -> list[int]:
         """One for each."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One version of one object. `etag` has no quotes; `modified` is RFC 3339, or empty."""
+    """One version of one object.
+
+    `etag` has no quotes; `modified` is RFC 3339, or empty; `version` is None where the bucket keeps no versions, or it
+    is not known; `latest`: it was the newest of its key when it was heard of.
+    """
 
     key: str
     etag: str
     size: int
     modified: str = ""
     version: str | None = None
+    latest: bool = True
+
+
+def tag_of(config: S3Config, version: Version) -> str:
+    """What tells this version from others of its key, the same by whatever way it was heard of.
+
+    Listings of newest versions know no version ids, so that it is the ETag unless all versions are listed. What was
+    uploaded while a bucket kept no versions has none, and may be replaced: again its ETag tells.
+    """
+    if config.versions and version.version not in UNVERSIONED:
+        return version.version or ""
+    return version.etag or str(version.size)
+
+
+def tags_of(etags: Sequence[str], sizes: Sequence[str], ids: Sequence[str]) -> Sequence[str]:
+    """The same for columns of a listing; `ids` is empty where they have no version ids."""
+    if "" in etags:
+        etags = [etag or size for etag, size in zip(etags, sizes, strict=True)]
+    if not ids:
+        return etags
+    return [etag if one in UNVERSIONED else one for etag, one in zip(etags, ids, strict=True)]
 
 
 def marks_in(bucket: str) -> Marks:
-    """What makes the marks of versions in that bucket: 63 bits of key, ETag and size, equal over restarts."""
+    """What makes the marks of versions in that bucket: 63 bits of key and tag, equal over restarts."""
     start = blake2b(f"{bucket}/".encode(), digest_size=8).copy
     number = int.from_bytes
 
-    def marks(keys: Iterable[str], etags: Iterable[str], sizes: Iterable[int | str]) -> list[int]:
+    def marks(keys: Iterable[str], tags: Iterable[str]) -> list[int]:
         made: list[int] = []
-        for key, etag, size in zip(keys, etags, sizes, strict=True):
+        for key, tag in zip(keys, tags, strict=True):
             digest = start()
-            digest.update(f"{key}\0{etag}\0{size}".encode())
+            digest.update(f"{key}\0{tag}".encode())
             made.append(number(digest.digest(), "big") >> 1)
         return made
 
     return marks
 
 
-def printable(text: str) -> str:
+def shown(text: str) -> str:
     """Any key as text that can be shown: one text for one key, which is itself unless it is odd."""
-    return text if text.isprintable() and "\\" not in text else text.encode("unicode_escape").decode("ascii")
+    return text if text.isprintable() and "\\" not in text else printable(text.encode("utf-8", "surrogatepass"))
 
 
 def sensed(config: S3Config, version: Version, mark: int | None, at: datetime) -> Sensed:
-    """What is emitted for a version. Its key ends in the ETag, by which an overwritten object is a new one."""
+    """What is emitted for a version. Its key ends in the version's tag, by which an overwritten object is a new one."""
     bucket, key = config.bucket, version.key
-    shown = printable(f"{bucket}/{key}")
+    name = shown(f"{bucket}/{key}")
     return Sensed(
-        subject=f"s3://{shown}",
-        key=f"{shown}@{version.etag or version.size}",
+        subject=f"s3://{name}",
+        key=f"{name}@{tag_of(config, version)}",
         at=at,
         context={
             "object": {
@@ -72,6 +98,7 @@ def sensed(config: S3Config, version: Version, mark: int | None, at: datetime) -
                 "size": version.size,
                 "etag": version.etag,
                 "version": version.version,
+                "latest": version.latest,
                 "last_modified": version.modified,
                 "uri": f"s3://{bucket}/{key}",
             }
@@ -87,12 +114,9 @@ class Names:
         self._prefixes = tuple(config.prefixes)
         self._suffixes = config.suffixes
         self._after = config.start_after or ""
-        self._globs = config.patterns
-        patterns = [re.compile(fnmatch.translate(glob)).match for glob in self._globs if "/" not in glob]
-        self._any = "*" in self._globs
+        self._globs = Globs(config.patterns)
+        self._any = "*" in self._globs.globs
         self._all = self._any and "" in self._suffixes and not self._after
-        self._names = patterns
-        self._paths = [_components(glob) for glob in self._globs if "/" in glob]
 
     def takes(self, key: str) -> bool:
         """Whether an object of this key is taken."""
@@ -117,27 +141,13 @@ class Names:
         if key <= self._after:
             return f"its key does not sort after {self._after!r} (`start_after`)"
         if not self.takes(key):
-            return f"its key does not match {_either(self._globs)}"
+            return f"its key does not match {_either(self._globs.globs)}"
         return None
 
     def _matches(self, key: str) -> bool:
-        parts = key.split("/")
-        return any(name(parts[-1]) for name in self._names) or any(_match(path, parts) for path in self._paths)
+        folder, slash, name = key.rpartition("/")
+        return self._globs.match(folder + slash, name)
 
 
 def _either(texts: Sequence[str]) -> str:
     return " or ".join(map(repr, texts))
-
-
-def _components(glob: str) -> list[_Component]:
-    """One expression for each part between slashes; None stands for any number of parts (`**`)."""
-    return [None if part == "**" else re.compile(fnmatch.translate(part)) for part in glob.split("/")]
-
-
-def _match(path: Sequence[_Component], parts: Sequence[str]) -> bool:
-    if not path:
-        return not parts
-    first, rest = path[0], path[1:]
-    if first is None:
-        return any(_match(rest, parts[start:]) for start in range(len(parts) + 1))
-    return bool(parts) and first.match(parts[0]) is not None and _match(rest, parts[1:])

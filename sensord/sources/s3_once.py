@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from itertools import islice
 
 import anyio
@@ -12,15 +13,21 @@ from notifiers.clock import Clock
 from sensord.sources import Emit
 from sensord.sources.s3 import S3Config
 from sensord.sources.s3_memory import Known
-from sensord.sources.s3_objects import Version, marks_in, sensed
+from sensord.sources.s3_objects import Version, marks_in, sensed, tag_of
 
 _BATCH = 200
 
 
 class Once:
-    """Emits versions that are not known yet, one batch at a time. `known` is None where marks are not kept."""
+    """Emits versions that are not known yet, one batch at a time. `known` is None where marks are not kept.
 
-    def __init__(self, config: S3Config, emit: Emit, known: Known | None, clock: Clock) -> None:
+    `lookers` are those who must have looked before it can be said that the sensor works. `new`: nothing was ever
+    emitted, so that what is there is old and not late.
+    """
+
+    def __init__(
+        self, config: S3Config, emit: Emit, known: Known | None, clock: Clock, *, lookers: Iterable[str], new: bool
+    ) -> None:
         self.known = known
         self._config = config
         self._emit = emit
@@ -28,6 +35,9 @@ class Once:
         self._marks = marks_in(config.bucket)
         self._emitting = anyio.Lock()
         self._troubles: dict[str, str] = {}
+        self._unheard = set(lookers)
+        self._begins = clock.now() if new else None
+        self._waiting: dict[str, datetime] = {}
 
     async def send(self, versions: Iterable[Version], covered: Callable[[Version], str] | None = None) -> None:
         """Return when each of these is committed, now or before. `covered` makes the cursor behind a version."""
@@ -39,7 +49,10 @@ class Once:
                 if fresh:
                     now = self._clock.now()
                     things = [sensed(self._config, version, mark, now) for version, mark in fresh]
+                    self.waits("found", self._oldest(version.modified for version, _ in fresh))
                     await self._emit(things, None if covered is None else covered(batch[-1]))
+                    self.waits("found", None)
+                    await self._forget_old()
             await checkpoint()
 
     async def move(self, cursor: str) -> None:
@@ -51,12 +64,17 @@ class Once:
         if self.known is None:
             return [(version, None) for version in batch]
         fresh: list[tuple[Version, int | None]] = []
-        marks = self._marks([one.key for one in batch], [one.etag for one in batch], [one.size for one in batch])
+        marks = self._marks([one.key for one in batch], [tag_of(self._config, one) for one in batch])
         for version, mark in zip(batch, marks, strict=True):
             if not self.known.has(mark):
                 self.known.add(mark)
                 fresh.append((version, mark))
         return fresh
+
+    async def _forget_old(self) -> None:
+        old = [] if self.known is None else self.known.take_old()
+        if old:
+            await self._emit.forget(old)
 
     async def forget(self, marks: Iterable[int]) -> None:
         """Let go of marks of what no longer exists."""
@@ -66,27 +84,51 @@ class Once:
         """An evaluation ended."""
         self._emit.looked()
 
+    def waits(self, what: str, since: datetime | None) -> None:
+        """Since when this waits, or from when on it will be late; None: it does not."""
+        if since is None:
+            self._waiting.pop(what, None)
+        else:
+            self._waiting[what] = since
+        self._emit.behind(min(self._waiting.values(), default=None))
+
+    def _oldest(self, moments: Iterable[str]) -> datetime | None:
+        """The first of these times, as far as they can be read."""
+        found = [moment for moment in map(_moment, moments) if moment is not None]
+        oldest = min(found, default=None)
+        return oldest if oldest is None or self._begins is None else max(oldest, self._begins)
+
     async def bad(self, who: str, reason: str) -> None:
         """`who` cannot look."""
+        if who not in self._troubles:
+            self.waits(who, self._clock.now())
         if self._troubles.get(who) != reason:
             self._troubles[who] = reason
             await self._emit.failed(reason)
 
     async def good(self, who: str) -> None:
         """`who` can look again; the sensor recovers when everybody can."""
-        if self._troubles.pop(who, None) is not None:
-            await self._tell()
+        await self._well(who, [who])
 
-    async def all_good(self, whose: str) -> None:
-        """Everybody whose name begins so can look again."""
-        gone = [who for who in self._troubles if who.startswith(whose)]
-        for who in gone:
-            del self._troubles[who]
-        if gone:
-            await self._tell()
+    async def all_good(self, who: str) -> None:
+        """The same, of everybody whose name begins so and a space."""
+        await self._well(who, [one for one in self._troubles if one.startswith(f"{who} ")])
 
-    async def _tell(self) -> None:
-        if self._troubles:
+    async def _well(self, who: str, those: Iterable[str]) -> None:
+        heard = who in self._unheard
+        self._unheard.discard(who)
+        gone = [one for one in those if self._troubles.pop(one, None) is not None]
+        for one in gone:
+            self.waits(one, None)
+        if self._troubles and gone:
             await self._emit.failed(next(iter(self._troubles.values())))
-        else:
+        elif not (self._troubles or self._unheard) and (gone or heard):
             await self._emit.recovered()
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -7,18 +7,21 @@ missing or empty somewhere, each object is read by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import quote, unquote_plus
 
 from lxml import etree  # type: ignore[import-untyped]
 
-from sensord.sources.s3_objects import Marks
+from sensord.sources.s3_objects import UNVERSIONED, Marks, Version, tags_of
 
 _SLICE = 128 * 1024
-_FIELDS = ("Key", "ETag", "Size", "LastModified")
+_OF_NEWEST = ("Key", "ETag", "Size", "LastModified")
+_OF_VERSIONS = (*_OF_NEWEST, "VersionId", "IsLatest")
+_VERSIONS = "ListVersionsResult"
+_ITEMS = {"ListBucketResult": "Contents", _VERSIONS: "Version"}
 
 
 class NotAPageError(ValueError):
@@ -27,28 +30,43 @@ class NotAPageError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What a page holds. The first five are columns of the objects that are taken, in the order of their keys.
+    """What a page holds. The first seven are columns of the objects that are taken, in the order of their keys.
 
-    `last` is where the page ends: its last key, or its last common prefix. `token` continues the listing after it;
-    `more` says whether there is more.
+    `ids` and `latest` are empty where only the newest version of each key is listed; else the older of two versions of
+    one key comes first. `last` is where the page ends: the last key, or common prefix, of which nothing is still to
+    come, None if there is no such. `on` is the piece of a query that continues the listing, where the server gave one;
+    without, it continues after `last`. `more` says whether there is more.
     """
 
     keys: Sequence[str]
     etags: Sequence[str]
     sizes: Sequence[str]
     moments: Sequence[str]
+    ids: Sequence[str]
+    latest: Sequence[str]
     marks: Sequence[int]
     prefixes: Sequence[str]
     last: str | None
-    token: str | None
+    on: str | None
     more: bool
     count: int
 
+    def versions(self, places: Iterable[int]) -> Iterator[Version]:
+        """What stands at these places of the columns."""
+        for at in places:
+            one = Version(self.keys[at], self.etags[at], int(self.sizes[at]), self.moments[at])
+            if self.ids:
+                known = None if self.ids[at] in UNVERSIONED else self.ids[at]
+                one = replace(one, version=known, latest=self.latest[at] != "false")
+            yield one
+
 
 def read_page(
-    body: bytes, among: Callable[[Sequence[str]], Sequence[int]], marks: Marks
+    body: bytes, among: Callable[[Sequence[str]], Sequence[int]], marks: Marks, after: str | None = None
 ) -> Generator[None, None, Page]:
-    """The page that this answer is; `among` gives the places of the keys to keep. NotAPageError if it is none.
+    """The page that this answer is; NotAPageError if it is none.
+
+    `among` gives the places of the keys to keep; `after` is the key that the page was asked for after.
 
     Between two steps, of 1 to 2 ms each for a usual page of 1,000 keys, others may go on. A thread of its own would
     take nearly twice the processor time: measured, as the tree is made in memory that only that thread uses.
@@ -58,43 +76,85 @@ def read_page(
     space = etree.QName(root).namespace or ""
     columns = _columns(root, space)
     prefixes = [_text(one, space, "Prefix") for one in root.iterchildren(_tag(space, "CommonPrefixes"))]
-    token = _text(root, space, "NextContinuationToken") or None
     more = _text(root, space, "IsTruncated") == "true"
+    url = _text(root, space, "EncodingType") == "url"
     yield
-    if _text(root, space, "EncodingType") == "url":
+    if url:
         columns[0] = [_decoded(key) for key in columns[0]]
         prefixes = [_decoded(prefix) for prefix in prefixes]
         yield
-    keys = columns[0]
-    last = max([*keys[-1:], *prefixes], default=None)
-    count = len(keys)
-    kept = among(keys)
+    last = max([*columns[0][-1:], *prefixes], default=None)
+    on, end = _on(root, space, url=url)
+    if len(columns) > len(_OF_NEWEST):
+        cut = more and last is not None and last not in prefixes and (end or last) <= last
+        columns, last, on = _in_order(columns, prefixes, last=last, on=on, cut=cut, after=after or "")
+        yield
+    count = len(columns[0])
+    kept = among(columns[0])
     if len(kept) < count:
         columns = [[column[place] for place in kept] for column in columns]
-    etags = [etag.strip('"') for etag in columns[1]]
+    columns += [()] * (len(_OF_VERSIONS) - len(columns))
+    keys, etags, sizes, moments, ids, latest = columns
+    if not all(map(str.isdecimal, sizes)):
+        raise NotAPageError("its answer has an object whose size is no number")
+    etags = [etag.strip('"') for etag in etags]
     yield
     return Page(
-        keys=columns[0],
+        keys=keys,
         etags=etags,
-        sizes=columns[2],
-        moments=columns[3],
-        marks=marks(columns[0], etags, columns[2]),
+        sizes=sizes,
+        moments=moments,
+        ids=ids,
+        latest=latest,
+        marks=marks(keys, tags_of(etags, sizes, ids)),
         prefixes=sorted(prefixes),
         last=last,
-        token=token,
+        on=on,
         more=more,
         count=count,
     )
 
 
-def read_error(body: bytes) -> tuple[str, str]:
-    """The code and the message of an error; empty where the answer has none."""
+def _on(root: Any, space: str, *, url: bool) -> tuple[str | None, str | None]:
+    """The piece of a query by which the server wants to be asked for the next page, and the key that it names."""
+    token = _text(root, space, "NextContinuationToken")
+    if token:
+        return f"continuation-token={quote(token, safe='')}", None
+    key, version = (_text(root, space, f"Next{name}Marker") for name in ("Key", "VersionId"))
+    if not key or etree.QName(root).localname != _VERSIONS:
+        return None, None
+    key = _decoded(key) if url else key
+    behind = f"&version-id-marker={quote(version, safe='')}" if version else ""
+    return f"key-marker={quote(key, safe='')}{behind}", key
+
+
+def _in_order(
+    columns: list[Sequence[str]], prefixes: Sequence[str], *, last: str | None, on: str | None, cut: bool, after: str
+) -> tuple[list[Sequence[str]], str | None, str | None]:
+    """A page of versions, the older of a key first, where the server gives the newest first.
+
+    `cut`: of its last key more versions may be to come. That key is left to the next page, so that its versions stay
+    in their order, and so that a key alone says how far a listing got; unless nothing else on this page is new.
+    """
+    keys = columns[0]
+    places = sorted(range(len(keys)), key=lambda place: (keys[place], -place))
+    if cut:
+        whole = max([*(key for key in keys if key != last), *prefixes], default=None)
+        if whole is not None and whole > after:
+            places = [place for place in places if keys[place] != last]
+            on = None
+        last = whole
+    return [[column[place] for place in places] for column in columns], last, on
+
+
+def read_error(body: bytes) -> tuple[str, str, str]:
+    """The code and the message of an error, and the region that it names; empty where the answer has none."""
     try:
         root = etree.fromstring(body, _parser())
     except (etree.XMLSyntaxError, ValueError):
-        return "", ""
+        return "", "", ""
     space = etree.QName(root).namespace or ""
-    return _text(root, space, "Code"), _text(root, space, "Message")
+    return _text(root, space, "Code"), _text(root, space, "Message"), _text(root, space, "Region")
 
 
 def _root(body: bytes) -> Generator[None, None, Any]:
@@ -108,7 +168,7 @@ def _root(body: bytes) -> Generator[None, None, Any]:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise NotAPageError(f"its answer is no XML: {error}") from None
     name = etree.QName(root).localname
-    if name != "ListBucketResult":
+    if name not in _ITEMS:
         raise NotAPageError(f"its answer is no listing but <{name}>")
     return root
 
@@ -119,32 +179,35 @@ def _parser() -> Any:
 
 
 def _columns(root: Any, space: str) -> list[Sequence[str]]:
-    columns: list[Sequence[str]] = [find(root) for find in _finders(space)]
-    if len(set(map(len, columns))) == 1 and len(columns[0]) == _count(space)(root):
+    item = _ITEMS[etree.QName(root).localname]
+    fields = _OF_VERSIONS if item == "Version" else _OF_NEWEST
+    columns: list[Sequence[str]] = [find(root) for find in _finders(space, item, fields)]
+    if len(set(map(len, columns))) == 1 and len(columns[0]) == _count(space, item)(root):
         return columns
-    rows = list(_rows(root, space))
-    return [[row[place] for row in rows] for place in range(len(_FIELDS))]
+    rows = list(_rows(root, space, item, fields))
+    return [[row[place] for row in rows] for place in range(len(fields))]
 
 
-def _rows(root: Any, space: str) -> Iterator[tuple[str, ...]]:
-    for contents in root.iterchildren(_tag(space, "Contents")):
-        row = tuple(_text(contents, space, name) for name in _FIELDS)
+def _rows(root: Any, space: str, item: str, fields: Sequence[str]) -> Iterator[Sequence[str]]:
+    for one in root.iterchildren(_tag(space, item)):
+        row = [_text(one, space, name) for name in fields]
         if not row[0]:
             raise NotAPageError("its answer has an object without a key")
-        yield (row[0], row[1], row[2] or "0", row[3])
+        row[2] = row[2] or "0"
+        yield row
 
 
 @lru_cache(maxsize=8)
-def _finders(space: str) -> tuple[Callable[[Any], Sequence[str]], ...]:
+def _finders(space: str, item: str, fields: Sequence[str]) -> tuple[Callable[[Any], Sequence[str]], ...]:
     return tuple(
-        etree.XPath(f"{_step('Contents', space)}/{_step(name, space)}/text()", smart_strings=False, **_named(space))
-        for name in _FIELDS
+        etree.XPath(f"{_step(item, space)}/{_step(name, space)}/text()", smart_strings=False, **_named(space))
+        for name in fields
     )
 
 
 @lru_cache(maxsize=8)
-def _count(space: str) -> Callable[[Any], float]:
-    count: Callable[[Any], float] = etree.XPath(f"count({_step('Contents', space)})", **_named(space))
+def _count(space: str, item: str) -> Callable[[Any], float]:
+    count: Callable[[Any], float] = etree.XPath(f"count({_step(item, space)})", **_named(space))
     return count
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from datetime import timedelta
 
 from notifiers.clock import Clock
+from sensord.looks import Looks
 from sensord.sources.s3 import S3Config
 from sensord.sources.s3_listing import Bucket
 from sensord.sources.s3_objects import Version
@@ -17,18 +18,13 @@ from sensord.sources.s3_walk import Part, Walk
 
 log = logging.getLogger(__name__)
 
+LISTING = "listing"
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 
 
 def roots(config: S3Config) -> list[Part]:
     """Where a listing begins: at each prefix."""
     return [Part(prefix, after=config.start_after, whole=config.ordered) for prefix in config.prefixes]
-
-
-def versions(page: Page, places: Iterable[int]) -> Iterator[Version]:
-    """The versions at these places of a page's columns."""
-    for at in places:
-        yield Version(page.keys[at], page.etags[at], int(page.sizes[at]), page.moments[at])
 
 
 class Reconcile:
@@ -38,27 +34,42 @@ class Reconcile:
     end, and a whole one follows at once. Where keys are ordered there is but one endless pass.
     """
 
-    def __init__(self, config: S3Config, bucket: Bucket, once: Once, clock: Clock, cursor: str | None) -> None:
+    def __init__(
+        self, config: S3Config, bucket: Bucket, once: Once, clock: Clock, cursor: str | None, looks: Looks
+    ) -> None:
         self._config = config
         self._bucket = bucket
         self._once = once
         self._clock = clock
+        self._looks = looks
         self._parts = self._resumed(cursor)
         self._committed = cursor
         self._pause = _FIRST_PAUSE
 
     async def run(self) -> None:
-        """List until cancelled."""
+        """List until cancelled; without `listing`, only when somebody asks."""
+        if self._config.listing:
+            self._once.waits(LISTING, self._clock.now())
         while True:
+            if not self._config.listing:
+                await self._looks.pause()
             began = self._clock.monotonic()
             whole = self._config.ordered or not self._parts
+            if whole:
+                self._looks.begin()
             if self._config.ordered:
                 complete = await self._ordered(began)
             else:
                 complete = await self._pass(began, whole=whole)
             self._once.looked()
             if whole and complete:
-                await self._clock.sleep(max(0.0, self._config.interval - (self._clock.monotonic() - began)))
+                self._looks.end()
+            if not self._config.listing:
+                await self._once.all_good(LISTING)  # Nobody asks for another one because this one failed.
+            elif whole and complete:
+                pause = max(0.0, self._config.interval - (self._clock.monotonic() - began))
+                self._once.waits(LISTING, self._clock.now() + timedelta(seconds=pause))
+                await self._looks.pause(pause)
 
     async def _pass(self, began: float, *, whole: bool) -> bool:
         known = self._once.known
@@ -102,11 +113,14 @@ class Reconcile:
             troubles = await walk.run()
             if not troubles:
                 self._pause = _FIRST_PAUSE
-                await self._once.all_good("listing ")
+                await self._once.all_good(LISTING)
                 return True
             if walk.pages:
                 self._pause = _FIRST_PAUSE
-            await self._clock.sleep(self._pause)
+            # Whoever asked has been told of the trouble.
+            self._looks.begin()
+            self._looks.end()
+            await self._looks.pause(self._pause)
             self._pause = min(2 * self._pause, _LONGEST_PAUSE, max(self._config.interval, _FIRST_PAUSE))
             if not walk.pages and self._clock.monotonic() - began >= self._config.interval:
                 return False
@@ -122,16 +136,16 @@ class Reconcile:
             return self._committed
 
         if places:
-            await self._once.send(versions(page, places), covered)
+            await self._once.send(page.versions(places), covered)
         if part is not None and page.last is not None:
             part.after = page.last
 
     async def _said(self, part: Part, trouble: S3Trouble | None) -> None:
         if trouble is None:
-            await self._once.good(f"listing {part.prefix}")
+            await self._once.good(f"{LISTING} {part.prefix}")
         else:
             log.warning("s3.not_listed", extra={"bucket": self._config.bucket, "reason": str(trouble)})
-            await self._once.bad(f"listing {part.prefix}", str(trouble))
+            await self._once.bad(f"{LISTING} {part.prefix}", str(trouble))
 
     async def _move(self) -> None:
         """Commit where the listing is, unless that is committed already."""

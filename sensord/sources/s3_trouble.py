@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from sensord.secrets import one_line
 
 _PASSING = frozenset(
@@ -32,10 +34,16 @@ class S3Trouble(OSError):
         self.region = region
 
 
-def refused(what: str, status: int, code: str, message: str, region: str | None = None) -> S3Trouble:
+def first_of(group: BaseExceptionGroup[S3Trouble]) -> S3Trouble:
+    """One of several that tasks side by side ran into."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+def refused(what: str, status: int, code: str, message: str, *, right: str, region: str | None = None) -> S3Trouble:
     """What an answer of that status means; `code` and `message` are the server's, and may be empty.
 
-    `what` is a bucket or a queue, as in "the bucket data".
+    `what` is a bucket or a queue, as in "the bucket data"; `right` is the permission that looking at it takes.
     """
     said = one_line(f"{code or status}: {message}" if message else code or str(status))[:_SHOWN]
     reopen, passing = False, False
@@ -51,8 +59,7 @@ def refused(what: str, status: int, code: str, message: str, region: str | None 
     elif code in _ABSENT or status == _NOT_FOUND:
         text = f"{what} does not exist ({said}); create it, or mend its name"
     elif status == _FORBIDDEN or code.startswith("AccessDenied"):
-        rights = "sqs:ReceiveMessage and sqs:DeleteMessage" if what.startswith("the queue") else "s3:ListBucket"
-        text, reopen = f"no permission to look at {what} ({said}); allow {rights}", True
+        text, reopen = f"no permission to look at {what} ({said}); allow {right}", True
     else:
         text = f"{what} cannot be looked at ({said})"
     return S3Trouble(text, passing=passing, reopen=reopen, region=region)
@@ -62,3 +69,11 @@ def unreachable(what: str, error: BaseException) -> S3Trouble:
     """No answer came: a connection that failed, or timed out."""
     said = one_line(str(error) or type(error).__name__)[:_SHOWN]
     return S3Trouble(f"{what} cannot be reached ({said}); it is asked again", passing=True)
+
+
+def led_away(what: str, status: int, code: str, location: str) -> S3Trouble:
+    """An answer that only says to ask somewhere else."""
+    parts = urlsplit(location)
+    where = f"to {parts.scheme}://{parts.hostname}" if parts.hostname else "elsewhere"
+    said = one_line(f"{code or status}: it redirects {where}")[:_SHOWN]
+    return S3Trouble(f"{what} cannot be looked at ({said}); check endpoint_url and region", passing=True)

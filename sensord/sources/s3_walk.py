@@ -42,7 +42,8 @@ class Walk:
     """Lists `parts` until none is left, or all that are left are in trouble; what is done leaves the list.
 
     `take` is given each page with the part whose position it moves, None where it moves none; it sets `after`.
-    `said` is told of a part in trouble, and of one that answers.
+    `said` is told of a part in trouble, and of one that came to its end: a page that answers is followed, for ever
+    perhaps, by one that does not.
     """
 
     bucket: Bucket
@@ -79,6 +80,7 @@ class Walk:
                 troubles.append(trouble)
                 await self.said(part, trouble)
             else:
+                await self.said(part, None)
                 self.parts.remove(part)
                 self.parts += pieces
                 self._open += len(pieces)
@@ -90,13 +92,13 @@ class Walk:
 
     async def _list(self, part: Part, receive: MemoryObjectReceiveStream[Part]) -> list[Part]:
         """List the part to its end, or until it is cut: then what is left of it, in pieces."""
-        token: str | None = None
+        on: str | None = None
         while True:
-            page = await self._page(part, part.prefix, token=token, after=part.after)
+            page = await self._page(part.prefix, on=on, after=part.after)
             await self.take(part, page)
             if not page.more or (page.last is not None and part.ends_before(page.last)):
                 return []
-            token = page.token
+            on = page.on
             if not part.whole and receive.statistics().tasks_waiting_receive:
                 part.whole = True
                 pieces = await self._cut(part)
@@ -107,7 +109,7 @@ class Walk:
         """Look at what is left from above: its pieces (none if nothing is left), or None if it has no folders."""
         prefix = part.prefix
         while True:
-            page = await self._page(part, prefix, after=part.after, delimiter="/")
+            page = await self._page(prefix, after=part.after, delimiter="/")
             await self.take(None, page)
             if page.more and not page.prefixes:
                 return None
@@ -123,11 +125,13 @@ class Walk:
         return pieces
 
     async def _page(
-        self, part: Part, prefix: str, *, token: str | None = None, after: str | None, delimiter: str | None = None
+        self, prefix: str, *, on: str | None = None, after: str | None, delimiter: str | None = None
     ) -> Page:
-        page = await self.bucket.page(prefix, token=token, after=after, delimiter=delimiter)
+        page = await self.bucket.page(prefix, on=on, after=after, delimiter=delimiter)
+        if page.more and page.on in {None, on} and (page.last or "") <= (after or ""):
+            words = "it says that there is more and gives the same page again; check endpoint_url"
+            raise S3Trouble(f"{self.bucket.name} cannot be listed: {words}")
         self.pages += 1
-        await self.said(part, None)
         return page
 
 

@@ -14,22 +14,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, date, tzinfo
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    GetJsonSchemaHandler,
-    WithJsonSchema,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from notifiers.clock import SYSTEM, Clock
 from notifiers.settings import Duration, Settings
+from sensord.partitions import PartitionsConfig, ZoneName, zone_of
 from sensord.sources import Source
 
 if TYPE_CHECKING:
@@ -39,43 +33,6 @@ if TYPE_CHECKING:
 _DAY = 86_400.0
 
 
-def zone_of(name: str) -> tzinfo:
-    """The IANA zone of that name. ValueError names the nearest one that exists.
-
-    Where the machine has no time zone database (/usr/share/zoneinfo), the package `tzdata` stands in for it; UTC needs
-    neither.
-    """
-    if name == "UTC":
-        return UTC
-    from zoneinfo import ZoneInfo
-
-    # These stand beside the zones: copies, some of which count leap seconds, and whatever this machine is set to.
-    if name.partition("/")[0] not in ("posix", "right", "localtime", "posixrules"):
-        try:
-            return ZoneInfo(name)
-        except (LookupError, ValueError, OSError):
-            pass
-    raise ValueError(_unknown_zone(name))
-
-
-def _unknown_zone(name: str) -> str:
-    from difflib import get_close_matches
-    from zoneinfo import available_timezones
-
-    known = {zone.casefold(): zone for zone in available_timezones()}
-    word = name[:100].casefold().replace(" ", "_")
-    cities = {zone.rpartition("/")[2]: zone for zone in known}
-    near = get_close_matches(word, known, n=1, cutoff=0.7)
-    near += [cities[city] for city in get_close_matches(word.rpartition("/")[2], cities, n=1, cutoff=0.7)]
-    hint = f"did you mean {known[near[0]]!r}?" if near else "write UTC, or a name such as Europe/Lisbon"
-    return f"there is no time zone {name[:100]!r}; {hint}"
-
-
-def _zone_name(value: str) -> str:
-    zone_of(value)
-    return value
-
-
 def _cron(value: str) -> str:
     from rules.schedules import parse_cron
 
@@ -83,67 +40,7 @@ def _cron(value: str) -> str:
     return value
 
 
-def _day(value: Any) -> Any:
-    if isinstance(value, date):
-        return value
-    try:
-        if isinstance(value, str) and (day := date.fromisoformat(value)).isoformat() == value:
-            return day
-    except ValueError:
-        pass
-    raise ValueError(f"{value!r} is no day; write for example 2026-01-31")
-
-
-ZoneName = Annotated[str, AfterValidator(_zone_name)]
 CronText = Annotated[str, AfterValidator(_cron)]
-Day = Annotated[date, BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"})]
-Every = Literal["hourly", "daily", "weekly", "monthly"]
-Weekday = Literal["sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday"]
-
-
-class PartitionsConfig(Settings):
-    """The keys of `partitions:`. Also a word (`daily`) or a list of names for short."""
-
-    every: Every | None = Field(default=None, description="slices of time, each named by its beginning")
-    static: list[str] | None = Field(default=None, description="slices by name; each instant runs all of them")
-    start: Day | None = Field(default=None, description="no slice begins before this day")
-    timezone: ZoneName | None = Field(default=None, description="whose days they are; default: the schedule's")
-    week_start: Weekday | None = Field(default=None, description="the first day of weekly slices; default: sunday")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _short(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            return {"every": data}
-        return {"static": data} if isinstance(data, list) else data
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        if (self.every is None) == (self.static is None):
-            raise ValueError("write either every: hourly, daily, weekly or monthly, or static: [names]")
-        if self.week_start is not None and self.every != "weekly":
-            raise ValueError("week_start is for every: weekly; leave it out")
-        if self.static is not None and (self.start or self.timezone):
-            raise ValueError("start and timezone are for slices of time; leave them out beside static")
-        self.definition(UTC)
-        return self
-
-    def definition(self, zone: tzinfo) -> Partitions:
-        """What the keys above say; `zone` is the schedule's."""
-        from rules.partitions import static_partitions, time_partitions
-
-        if self.every is None:
-            return static_partitions(self.static or ())
-        zone = zone if self.timezone is None else zone_of(self.timezone)
-        return time_partitions(self.every, zone, start=self.start, week_start=self.week_start or "sunday")
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """With the short forms."""
-        schema = handler.resolve_ref_schema(handler(core))
-        word = {"type": "string", "enum": ["hourly", "daily", "weekly", "monthly"]}
-        names = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-        return {"anyOf": [word, names, schema]}
 
 
 class ScheduleConfig(Settings):
@@ -179,10 +76,24 @@ class ScheduleConfig(Settings):
         """What the runs are for, where that is partitions."""
         return None if self.partitions is None else self.partitions.definition(zone_of(self.timezone))
 
+    def context(self, instant: datetime) -> dict[str, str]:
+        """What templates see of an instant, as `schedule`."""
+        return {
+            "at": second(instant),
+            "local": instant.astimezone(zone_of(self.timezone)).isoformat(),
+            "cron": self.cron,
+            "timezone": self.timezone,
+        }
+
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """With the short form."""
         return {"anyOf": [{"type": "string"}, handler.resolve_ref_schema(handler(core))]}
+
+
+def second(instant: datetime) -> str:
+    """An instant of a schedule, or the end of a window, as text: whole seconds in UTC."""
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from rules.partitions import StaticPartitions
 from rules.request import PARTITION_END, PARTITION_START, Sensed
 from rules.schedules import GRACE, caught_up, jitter
 from sensord.sources import Emit
-from sensord.sources.schedule import ScheduleConfig
+from sensord.sources.schedule import ScheduleConfig, second
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +63,15 @@ class ScheduleSource:
                 log.warning("schedule.begins_anew", extra={"sensor": self._name, "cursor": cursor})
             upto = now
             await emit([], cursor=self._written(upto))
-        self._covered(upto)
+        self._covered(emit, upto)
         return upto
 
-    def _covered(self, upto: datetime) -> None:
+    def _covered(self, emit: Emit, upto: datetime) -> None:
         """Everything up to this moment is done with; what is due next."""
         self._upto = upto
         instant = self._cron.next(upto)
         self._due = None if instant is None else self._due_at(instant)
+        emit.behind(self._due)
 
     def _due_at(self, instant: datetime) -> datetime:
         return instant + jitter(self._name, instant, self._jitter)
@@ -96,7 +97,7 @@ class ScheduleSource:
                 await emit(batch, cursor=self._written(instant))
                 batch = []
         await emit(batch, cursor=self._written(upto))
-        self._covered(upto)
+        self._covered(emit, upto)
         return upto
 
     def _due_upto(self, after: datetime, now: datetime) -> datetime:
@@ -120,13 +121,7 @@ class ScheduleSource:
 
     def _sensed(self, instant: datetime, now: datetime) -> list[Sensed]:
         """One thing for an instant; with static partitions, one for each of them; none where no partition has ended."""
-        at = _text(instant)
-        schedule = {
-            "at": at,
-            "local": instant.astimezone(self._cron.zone).isoformat(),
-            "cron": self._config.cron,
-            "timezone": self._config.timezone,
-        }
+        at, schedule = second(instant), self._config.context(instant)
         return [
             Sensed(
                 subject=f"{self._name} {key}",
@@ -145,7 +140,7 @@ class ScheduleSource:
         elif isinstance(self._partitions, StaticPartitions):
             yield from ((f"{at} {key}", {"key": key}) for key in self._partitions.keys)
         elif (ended := self._partitions.ended(instant)) is not None:
-            yield at, {"key": ended.key, "start": _text(ended.start), "end": _text(ended.end)}
+            yield at, {"key": ended.key, "start": second(ended.start), "end": second(ended.end)}
 
     async def look(self, known: set[int]) -> Sequence[Sensed]:
         """The next instant, which is not due yet: the dry run."""
@@ -157,7 +152,7 @@ class ScheduleSource:
     def why(self, subject: str) -> str | None:
         """Why this instant (what was emitted as such, or any RFC 3339 text) would not be emitted."""
         upcoming = self._cron.next(self._clock.now())
-        coming = "it is never due again" if upcoming is None else f"the next is {_text(upcoming)}"
+        coming = "it is never due again" if upcoming is None else f"the next is {second(upcoming)}"
         try:
             instant = datetime.fromisoformat((subject.removeprefix(f"{self._name} ").split() or [""])[0])
             instant = (instant if instant.tzinfo else instant.replace(tzinfo=self._cron.zone)).astimezone(UTC)
@@ -187,7 +182,3 @@ def _tags(partition: Mapping[str, str] | None) -> dict[str, str]:
     if partition is None or "start" not in partition:
         return {}
     return {PARTITION_START: partition["start"], PARTITION_END: partition["end"]}
-
-
-def _text(instant: datetime) -> str:
-    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

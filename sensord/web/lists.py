@@ -19,6 +19,7 @@ from notifiers.listing import (
     list_subscriptions,
 )
 from sensord.app import App
+from sensord.ledger.backfill_pages import BACKFILL_FILTERS, list_backfills
 from sensord.ledger.queries import (
     KEY_FILTERS,
     RUN_FILTERS,
@@ -29,6 +30,7 @@ from sensord.ledger.queries import (
     list_ticks,
 )
 from sensord.web import schemas
+from sensord.web.backfill_routes import BACKFILL
 from sensord.web.endpoint import ID, NAME, Endpoint, Page, only, read_page
 from sensord.web.overview import list_destinations
 from sensord.web.problems import Problem, answer, shown
@@ -123,6 +125,14 @@ class Lists:
             Listing(
                 name="jobs", what="Jobs, by name", filters=JOB_FILTERS, cursor=NAME, item=schemas.JOB, read=read_jobs
             ),
+            Listing(
+                name="backfills",
+                what="Backfills",
+                filters=BACKFILL_FILTERS,
+                cursor=ID,
+                item=BACKFILL,
+                read=self._backfills,
+            ),
             *self._told(),
         ]
 
@@ -165,6 +175,12 @@ class Lists:
                 several=False,
             ),
         ]
+
+    async def _backfills(self, page: Page) -> Answer:
+        standing = self._app.backfilling.standing()
+        return await self._app.database.read(
+            lambda conn: list_backfills(conn, page.filters, standing, limit=page.limit, after=page.after)
+        )
 
     def _ledger(self, query: Callable[..., Answer]) -> Callable[[Page], Awaitable[Answer]]:
         async def read(page: Page) -> Answer:

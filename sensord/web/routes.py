@@ -7,6 +7,7 @@ from aiohttp import web
 
 from sensord.app import App
 from sensord.web import schemas
+from sensord.web.backfill_routes import backfill_endpoints
 from sensord.web.endpoint import Endpoint, one, only
 from sensord.web.lineage import Lineage
 from sensord.web.lists import Lists
@@ -28,6 +29,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
     return [
         *_intake(app),
         *_runs(app, closing),
+        *backfill_endpoints(app),
         *_sensing(app),
         *_telling(app),
         *Lists(app).endpoints(),
@@ -119,10 +121,14 @@ def _sensing(app: App) -> list[Endpoint]:
             method="POST",
             path="/api/sensors/{name}/tick",
             handler=sensors.tick,
-            summary="Look once, now; with `dry_run` without any effect.",
+            summary="Look now instead of waiting; with `dry_run` only say what one would find, without any effect.",
             query={"dry_run": _FLAG},
             body=schemas.NOTHING,
-            answers={200: ("what was, or would be, asked for", schemas.TICKED), 503: ("cannot look", schemas.ERROR)},
+            answers={
+                200: ("what was, or would be, asked for", schemas.TICKED),
+                409: ("there is nothing to look at before its time", schemas.ERROR),
+                503: ("cannot look", schemas.ERROR),
+            },
         ),
         Endpoint(
             method="GET",

@@ -101,6 +101,7 @@ SENSOR = _whole(
         "cursor": nullable(TEXT),
         "looks": NUMBER,
         "last_look": nullable(TIME),
+        "lag_seconds": nullable({"type": "number", "minimum": 0}),
         "last_tick": nullable(TICK),
         "config": OBJECT,
     }
@@ -116,6 +117,7 @@ JOB = _whole(
         "priority": NUMBER,
         "timeout": nullable({"type": "number"}),
         "retry": OBJECT,
+        "partitions": nullable(OBJECT),
         "sensors": {"type": "array", "items": TEXT},
         "last_run": nullable(RUN),
         "last_24h": OBJECT,
@@ -217,4 +219,12 @@ EXPIRE = _object(
     {"older_than": TEXT, "sensor": TEXT, "job": TEXT, "after": TEXT}, required=("older_than",), closed=True
 )
 EXPIRED = _whole({"forgotten": NUMBER, "next": nullable(TEXT)})
-TICKED = _whole({"sensor": TEXT, "dry_run": YES, "sensed": NUMBER, "items": {"type": "array", "items": OBJECT}})
+TICKED = _whole(
+    {
+        "sensor": TEXT,
+        "dry_run": YES,
+        "ended": {"type": "boolean", "description": "false: it still looks, and this is what it found so far"},
+        "sensed": NUMBER,
+        "items": {"type": "array", "items": OBJECT},
+    }
+)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import anyio
 from aiohttp import web
 from sqlalchemy import Connection
 
@@ -13,14 +14,27 @@ from rules.event import rfc3339
 from rules.request import RunRequest, Sensed, SkipReason
 from rules.triggers import Rule, RuleError, decide
 from sensord.app import App
-from sensord.ledger.queries import count_runs, get_sensors, last_runs, last_ticks, list_keys, loads
+from sensord.config import SensorConfig
+from sensord.ledger.queries import (
+    count_runs,
+    get_sensors,
+    last_runs,
+    last_ticks,
+    list_keys,
+    loads,
+    newest_tick,
+    ticks_after,
+)
 from sensord.ledger.requests import dump, storable
+from sensord.sensing import Sensing
+from sensord.sources import Source, Waking
 from sensord.web.body import read_object
 from sensord.web.endpoint import Page, flag, only
 from sensord.web.problems import Problem, answer, shown
 from sensord.web.runs import no_job
 
 _SHOWN = 1000
+_PATIENCE = 45.0  # Seconds that a caller waits for a look to end; commands wait a minute for an answer.
 SENSOR_FILTERS = ("state", "job", "kind")
 JOB_FILTERS = ("kind",)
 
@@ -51,6 +65,7 @@ class Sensors:
             "cursor": row.get("cursor"),
             "looks": 0 if sensing is None else sensing.looks,
             "last_look": rfc3339(self._app.clock.now() - timedelta(seconds=age or 0)) if looked else None,
+            "lag_seconds": round(sensing.lag, 3) if sensing is not None and self._app.serving else None,
             "last_tick": tick,
             "config": config.model_dump(mode="json", include={"source", "run_key", "when", "priority"}),
         }
@@ -65,27 +80,75 @@ class Sensors:
         return answer(found)
 
     async def tick(self, request: web.Request) -> web.Response:
-        """Look once, now. With `dry_run` nothing is changed; the answer says what was, or would be, asked for."""
+        """Look now. With `dry_run` nothing is changed; the answer says what was, or would be, asked for."""
         only(request, "dry_run")
         await read_object(request, ())
         name, dry_run = request.match_info["name"], flag(request, "dry_run")
         source, sensing = self._app.sources.get(name), self._app.sensings.get(name)
         if source is None or sensing is None:
             raise no_sensor(self._app, name)
+        found = await self._would(source, sensing) if dry_run else await self._look_now(source, sensing)
+        return answer({"sensor": name, "dry_run": dry_run, **found})
+
+    async def _would(self, source: Source, sensing: Sensing) -> dict[str, Any]:
+        """What one evaluation would find."""
         try:
-            if not dry_run:
-                await sensing.open()
             sensed = await source.look(await sensing.marks())
         except OSError as error:
-            raise Problem(503, f"the sensor cannot look: {error}") from None
+            raise _cannot(str(error)) from None
         items = [_decided(sensing.rule, one) for one in sensed[:_SHOWN]]
-        held = await self._app.database.read(lambda conn: _holders(conn, name, items))
+        held = await self._app.database.read(lambda conn: _holders(conn, sensing.name, items))
         for item in items:
             for request_ in item["requests"]:
                 request_["held_by"] = held.get((request_["job"], request_["run_key"]))
-        for start in range(0, 0 if dry_run else len(sensed), _SHOWN):
-            await sensing(sensed[start : start + _SHOWN])
-        return answer({"sensor": name, "dry_run": dry_run, "sensed": len(sensed), "items": items})
+        return {"ended": True, "sensed": len(sensed), "items": items}
+
+    async def _look_now(self, source: Source, sensing: Sensing) -> dict[str, Any]:
+        """What the source itself finds and commits when it is asked to look; where none runs, one runs for that."""
+        if not isinstance(source, Waking):
+            raise _nothing_early(self._app.config.sensors[sensing.name], sensing.name)
+        before = await self._app.database.read(newest_tick)
+        async with anyio.create_task_group() as group:
+            if not self._app.serving:
+                group.start_soon(source.run, sensing, await sensing.open())
+            with anyio.move_on_after(_PATIENCE) as waiting:
+                await source.look_now()
+            group.cancel_scope.cancel()
+        if sensing.failing is not None:
+            raise _cannot(sensing.failing)
+        count, ticks = await self._app.database.read(lambda conn: ticks_after(conn, sensing.name, before, _SHOWN))
+        return {"ended": not waiting.cancelled_caught, "sensed": count, "items": _found(ticks)}
+
+
+def _found(ticks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same of what was found: one item for each thing, from its ticks."""
+    items: list[dict[str, Any]] = []
+    former: tuple[str, str] | None = None
+    for tick in ticks:
+        thing = (tick["subject"], tick["at"])
+        if thing != former:
+            items.append({"subject": tick["subject"], "requests": [], "skipped": None, "error": None})
+            former = thing
+        if tick["outcome"] in ("skipped", "error"):
+            items[-1][tick["outcome"]] = tick["reason"]
+        else:
+            held = tick["run"] if tick["outcome"] == "duplicate" else None
+            request = {"job": tick["job"], "run_key": tick["run_key"], "run": tick["run"], "held_by": held}
+            items[-1]["requests"].append(request)
+    return items
+
+
+def _cannot(reason: str) -> Problem:
+    return Problem(503, f"the sensor cannot look: {reason}")
+
+
+def _nothing_early(config: SensorConfig, name: str) -> Problem:
+    jobs = " or ".join(f"`sensord launch {job}`" for job in config.jobs)
+    return Problem(
+        409,
+        f"sensor {shown(name)} is a {config.kind}: there is nothing to look at before it is due; to run its job now: "
+        f"{jobs}; to see what is next: `sensord tick {name} --dry-run`",
+    )
 
 
 def _decided(rule: Rule, sensed: Sensed) -> dict[str, Any]:
@@ -147,6 +210,7 @@ class Jobs:
             "priority": config.priority,
             "timeout": config.timeout,
             "retry": config.retry.model_dump(),
+            "partitions": self._app.backfills.jobs[name].written(),
             "sensors": sorted(sensor for sensor, one in self._app.config.sensors.items() if name in one.jobs),
         }
 

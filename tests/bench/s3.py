@@ -44,10 +44,10 @@ async def paginate(client: Any) -> int:
 
 async def pages(bucket: Bucket) -> int:
     """The same keys as pages of ours, one after another."""
-    count, token = 0, None
+    count, on = 0, None
     while True:
-        page = await bucket.page("", token=token)
-        count, token = count + page.count, page.token
+        page = await bucket.page("", on=on)
+        count, on = count + page.count, page.on
         if not page.more:
             return count
 

@@ -27,7 +27,7 @@ def key_of(number: int, keys: int) -> str:
 
 def marks_of(keys: int) -> list[int]:
     """What a sensor remembers that has seen all of them."""
-    return marks_in("lab")((key_of(number, keys) for number in range(keys)), repeat(ETAG, keys), repeat(SIZE, keys))
+    return marks_in("lab")((key_of(number, keys) for number in range(keys)), repeat(ETAG, keys))
 
 
 class Canned(asyncio.Protocol):

@@ -2,25 +2,62 @@
 
 `POINT` is `before:NAME` or `after:NAME`; at the NTH time that the daemon comes there it is gone, as by kill -9. A name
 is one of OPS, a transaction that holds that step (before: nothing of it is durable; after: all of it is, and nobody
-was told), or one of CALLS, something that goes out of the process.
+was told), one of CALLS, something that goes out of the process, or one of LOOKS, a source's look at what is outside.
+
+Where HURRIED says since when (seconds since 1970), schedules live sixty times as fast, from life to life.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import anyio
+
+from notifiers.clock import Clock
 from notifiers.sending import Sending
+from sensord import app, event_log
 from sensord.cli import main
 from sensord.launchers.command_link import Link
 from sensord.ledger import database
+from sensord.sources.directory_files import Files
+from sensord.sources.directory_scan import Walk
+from sensord.sources.python_source import PythonSource
+from sensord.sources.s3_listing import Bucket
+from sensord.sources.s3_queue import Queue
+from sensord.sources.schedule import open_schedule
+from sensord.sources.schedule_source import ScheduleSource
 
+HURRIED = "SENSORD_TEST_HURRIED_SINCE"
+SPEED = 60.0
 OPS = ("commit_ticks", "commit_steps", "commit_routed", "claim", "record")
 CALLS = ("launch", "send")
-POINTS = [f"{when}:{name}" for name in (*OPS, *CALLS) for when in ("before", "after")]
+# What is looked at from outside, by name: where the function is, and its own name.
+LOOKS: dict[str, tuple[Any, str]] = {
+    "list": (Walk, "step"),
+    "look": (Files, "look"),
+    "read": (event_log, "read_events"),
+    "page": (Bucket, "page"),
+    "receive": (Queue, "_receive"),
+    "delete": (Queue, "_delete"),
+    "due": (ScheduleSource, "_emit_due"),
+    "order": (PythonSource, "_order"),
+    "hear": (PythonSource, "_heard"),
+}
+
+
+def around(*names: str) -> list[str]:
+    """The points before and after each of these."""
+    return [f"{when}:{name}" for name in names for when in ("before", "after")]
+
+
+POINTS = around(*OPS, *CALLS)
 
 
 class Point:
@@ -69,9 +106,46 @@ def arm(point: Point) -> None:
         return result
 
     Sending.attempt = attempted  # type: ignore[method-assign]
+    for name, (holder, function) in LOOKS.items():
+        setattr(holder, function, watched(point, name, getattr(holder, function)))
+
+
+def watched(point: Point, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with a point before and one after it."""
+
+    async def waited(*arguments: Any, **keys: Any) -> Any:
+        point.passes("before", {name})
+        result = await function(*arguments, **keys)
+        point.passes("after", {name})
+        return result
+
+    def called(*arguments: Any, **keys: Any) -> Any:
+        point.passes("before", {name})
+        result = function(*arguments, **keys)
+        point.passes("after", {name})
+        return result
+
+    return waited if inspect.iscoroutinefunction(function) else called
+
+
+def hurry(since: float) -> None:
+    """Have schedules live faster: a minute is a second."""
+
+    def now() -> datetime:
+        return datetime.fromtimestamp(since + (time.time() - since) * SPEED, UTC)
+
+    clock = Clock(
+        now=now,
+        monotonic=lambda: time.monotonic() * SPEED,
+        sleep=lambda seconds: anyio.sleep(seconds / SPEED),
+    )
+    hurried = {"open_schedule": lambda name, config, **_: open_schedule(name, config, clock=clock)}
+    vars(app).update(hurried)
 
 
 if __name__ == "__main__":
     arm(Point(sys.argv[1], int(sys.argv[2])))
+    if HURRIED in os.environ:
+        hurry(float(os.environ[HURRIED]))
     sys.argv[:] = ["sensord", *sys.argv[3:]]
     main()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.project import CONFIG, Project
+from tests.sources.s3_kit import ACCESS, SECRET, rclone
 
 
 def drop(project: Project, name: bytes, text: str = "x") -> Path:
@@ -64,3 +65,24 @@ def test_a_file_that_is_not_taken_says_why(project: Project) -> None:
     project.start()
     (project.folder / "in" / "notes.txt").write_text("x")
     assert "does not match '*.csv'" in project.sensord("explain", "in/notes.txt")
+
+
+def test_an_object_is_found_by_its_address_as_it_is_typed(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "data").mkdir()
+    (folder / "data" / "a\\b.csv").write_text("x")
+    with rclone(folder) as url:
+        account = f"region: us-east-1, access_key: {ACCESS}, secret_key: {SECRET}"
+        s3 = f's3: {{bucket: data, suffix: .csv, endpoint_url: "{url}", {account}}}'
+        text = CONFIG.replace('directory: {path: in, pattern: "*.csv"}', s3).replace("file.path", "object.key")
+        (project.folder / "sensord.yaml").write_text(text.replace("file.name", "object.name"))
+        project.start()
+        run = project.until(lambda: project.get("/api/runs?status=succeeded")["items"])[0]
+        for name in ("s3://data/a\\b.csv", "s3://data/a\\\\b.csv"):
+            assert f"run {run['id']} succeeded" in project.sensord("explain", name)
+        # No part of a key means what it means in a path.
+        assert "drop would take it, and has not yet" in project.sensord("explain", "s3://data/x//../b.csv", code=2)
+        assert "key does not end with '.csv'" in project.sensord("explain", "s3://data/x.txt", code=2)
+        assert "no object of the bucket data" in project.sensord("explain", "s3://other/x.csv", code=2)

@@ -137,6 +137,19 @@ def test_a_day_that_a_zone_left_out_is_no_partition() -> None:
         days.of("2011-12-30")
 
 
+def check_counted(partitions: TimePartitions, after: datetime, upto: datetime) -> None:
+    """What is found by counting is what the cron expression says."""
+    assert list(partitions._beginnings(after, upto)) == list(partitions._starts.between(after, upto)), partitions
+
+
+def test_around_every_clock_change_counting_finds_what_the_expression_says() -> None:
+    for zone in changing_zones():
+        for number, change in enumerate(zone.changes):
+            check_counted(time_partitions("hourly", zone.zone), change.at - 30 * HOUR, change.at + 30 * HOUR)
+            every = EVERY[1 + number % 3]
+            check_counted(time_partitions(every, zone.zone), change.at - 40 * DAY, change.at + 40 * DAY)
+
+
 ZONES = st.sampled_from([UTC, LISBON, NEW_YORK, ZoneInfo("Australia/Lord_Howe"), ZoneInfo("Asia/Kathmandu")])
 WEEKDAYS: st.SearchStrategy[Weekday] = st.sampled_from(["sunday", "monday", "saturday"])
 MOMENTS = st.datetimes(wall("1950-01-01"), wall("2100-01-01"), timezones=st.just(UTC))
@@ -154,6 +167,13 @@ def test_every_moment_lies_in_one_window_whose_key_leads_back_to_it(
     last = partitions.ended(moment)
     assert last is not None
     assert partitions.next(last) == found
+
+
+@given(st.sampled_from(EVERY), ZONES, WEEKDAYS, MOMENTS, st.timedeltas(timedelta(0), timedelta(days=40)))
+def test_counting_finds_what_the_expression_says(
+    every: Every, zone: ZoneInfo, weekday: Weekday, after: datetime, length: timedelta
+) -> None:
+    check_counted(time_partitions(every, zone, week_start=weekday), after, after + length)
 
 
 @pytest.mark.parametrize(
@@ -198,6 +218,8 @@ def test_static_partitions_keep_their_order_and_know_their_keys() -> None:
     assert partitions.of("eu") == "eu"
     with pytest.raises(PartitionError, match="'de' is no partition; there are us, eu"):
         partitions.of("de")
+    with pytest.raises(PartitionError, match="'europ' is no partition; did you mean 'europe'"):
+        static_partitions(["us", "europe"]).of("europ")
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class Recorder:
         self.remembered = set(marks)
         self.cursor = cursor
         self.failures: list[str] = []
+        self.failing: str | None = None
         self.recoveries = 0
         self.looks = 0
         self.lags: list[datetime | None] = []
@@ -56,9 +57,11 @@ class Recorder:
 
     async def failed(self, reason: str) -> None:
         self.failures.append(reason)
+        self.failing = reason
 
     async def recovered(self) -> None:
-        self.recoveries += 1
+        self.recoveries += self.failing is not None
+        self.failing = None
 
     def looked(self) -> None:
         self.looks += 1

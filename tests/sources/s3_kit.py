@@ -6,10 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import anyio
@@ -42,23 +44,29 @@ def _server(command: Sequence[str], started: str) -> Iterator[str]:
         [program, *command[1:]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         assert process.stdout is not None
+        reader: Thread | None = None
         try:
             said = ""
             for line in process.stdout:
                 said += line
                 if found := re.search(started, line):
+                    # Somebody has to read on: a server whose pipe is full stands still.
+                    reader = Thread(target=deque, args=(process.stdout, 0))
+                    reader.start()
                     yield found[1].rstrip("/")
                     break
             else:
                 raise AssertionError(f"{command[0]} did not start:\n{said}")
         finally:
             process.kill()
+            if reader is not None:
+                reader.join()
 
 
 @contextmanager
-def rclone(folder: Path) -> Iterator[str]:
+def rclone(folder: Path, port: int = 0) -> Iterator[str]:
     """A real S3 server that checks signatures; the folders in this one are its buckets."""
-    command = ["rclone", "serve", "s3", str(folder), "--addr", "127.0.0.1:0", "--auth-key", f"{ACCESS},{SECRET}"]
+    command = ["rclone", "serve", "s3", str(folder), "--addr", f"127.0.0.1:{port}", "--auth-key", f"{ACCESS},{SECRET}"]
     with _server([*command, "--dir-cache-time", "0"], r"Starting s3 server on \[(\S+)\]") as url:
         yield url
 

@@ -14,8 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from rules.globs import Globs
+from rules.printable import printable, unprintable
 from sensord.sources.directory import DirectoryConfig
-from sensord.sources.directory_names import DoneFile, Globs, file_context, mark_of, printable, unprintable
+from sensord.sources.directory_names import DoneFile, file_context, mark_of
 
 names = st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name and b"/" not in name)
 parts = st.sampled_from(["a", "b", "ab", "ba", ".a", "aab"])

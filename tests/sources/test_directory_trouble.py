@@ -72,7 +72,7 @@ async def test_marks_outlive_a_folder_that_goes_and_comes_back(tmp_path: Path) -
         await hand.pass_(5.0)
         await sensor.emitted(2)
         assert await sensor.heard() == ["sub/a", "sub/b"]
-        assert sensor.emit.recoveries == 2
+        assert sensor.emit.recoveries == 1
     assert sensor.emit.forgotten == set()
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from hashlib import md5
 from pathlib import Path
-from typing import Any
 
 import anyio
 import pytest
@@ -14,36 +12,10 @@ import pytest
 from sensord.app import App
 from tests.sources.app_kit import ended, running, runs_of
 from tests.sources.directory_kit import Recorder, until
-from tests.sources.s3_kit import ACCESS, SECRET, rclone, sensing
+from tests.sources.s3_bucket_kit import bucket, put, server, url
+from tests.sources.s3_kit import ACCESS, SECRET, sensing
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    folder = tmp_path_factory.mktemp("s3")
-    with rclone(folder) as url:
-        yield folder, url
-
-
-@pytest.fixture
-def bucket(server: tuple[Path, str]) -> Iterator[Path]:
-    """The folder of the bucket `data`, empty."""
-    folder = server[0] / "data"
-    folder.mkdir()
-    yield folder
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
-
-
-@pytest.fixture
-def url(server: tuple[Path, str]) -> str:
-    return server[1]
-
-
-def put(bucket: Path, key: str, text: str = "a,b\n") -> None:
-    path = bucket / key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+__all__ = ["bucket", "server", "url"]
 
 
 def move(path: Path, to: Path) -> None:
@@ -67,6 +39,7 @@ async def test_an_object_is_told_of_with_all_that_a_rule_may_want(bucket: Path, 
         "size": 8,
         "etag": etag,
         "version": None,
+        "latest": True,
         "uri": "s3://data/incoming/houses.csv",
     }
 
@@ -88,48 +61,6 @@ async def test_each_version_is_emitted_once_over_listings_and_restarts(bucket: P
     async with sensing(url, emit) as sensor:
         await sensor.listed()
         assert sensor.keys[4:] == ["d.csv"]
-
-
-async def test_prefixes_suffixes_and_globs_choose(bucket: Path, url: str) -> None:
-    for key in ("in/a.csv", "in/b.txt", "in/deep/c.csv", "out/d.csv", "drop/e.csv", "drop/e.csv.gz", "f.csv"):
-        put(bucket, key)
-
-    async def found(**keys: Any) -> list[str]:
-        async with sensing(url, **keys) as sensor:
-            return sorted(sensor.keys)
-
-    assert await found(prefix=["in/", "drop/"], suffix=".csv") == ["drop/e.csv", "in/a.csv", "in/deep/c.csv"]
-    assert await found(pattern="[ab].*") == ["in/a.csv", "in/b.txt"]
-    assert await found(pattern=["*/*.csv"]) == ["drop/e.csv", "in/a.csv", "out/d.csv"]
-    assert await found(pattern="**/c.csv") == ["in/deep/c.csv"]
-    assert await found(prefix="in/", suffix=[".txt", ".gz"]) == ["in/b.txt"]
-    assert await found(start_after="in/b.txt") == ["in/deep/c.csv", "out/d.csv"]
-    assert await found(prefix=["in/", "in/deep/", ""]) == await found()
-
-
-ODD = (
-    "a b.csv",
-    "a+b.csv",
-    "100%.csv",
-    "%2B.csv",
-    "é/ü.csv",
-    "日本 語.csv",
-    "back\\slash.csv",
-    "q?x=1&y#z.csv",
-    "😀.csv",
-)
-
-
-async def test_any_key_is_read_as_it_is_and_shown_printably(bucket: Path, url: str) -> None:
-    for key in (*ODD, "right-to-left\u202egnp.csv"):
-        put(bucket, key)
-    async with sensing(url) as sensor:
-        assert sorted(sensor.keys) == sorted((*ODD, "right-to-left\u202egnp.csv"))
-        await sensor.listed()
-        assert len(sensor.keys) == len(ODD) + 1
-        assert all(one.subject.isprintable() and one.key.isprintable() for one in sensor.emit.sensed)
-        assert "s3://data/back\\\\slash.csv" in [one.subject for one in sensor.emit.sensed]
-        assert [sensor.source.why(one.subject) for one in sensor.emit.sensed] == [None] * (len(ODD) + 1)
 
 
 async def test_many_pages_are_listed_side_by_side_and_each_object_is_met_once(bucket: Path, url: str) -> None:
@@ -213,21 +144,6 @@ async def test_a_dry_run_finds_what_is_not_known_and_changes_nothing(bucket: Pat
     async with sensing(url, bucket="nowhere", wait=False) as sensor:
         with pytest.raises(OSError, match="nowhere does not exist"):
             await sensor.source.look(set())
-
-
-async def test_it_is_said_why_an_object_is_not_taken(url: str) -> None:
-    keys: dict[str, Any] = {"prefix": "in/", "suffix": ".csv", "pattern": "h*", "start_after": "in/ha"}
-    async with sensing(url, wait=False, **keys) as sensor:
-        why = sensor.source.why
-        assert why("s3://data/in/houses.csv") is None
-        # As it arrives by way of a command that takes any argument for a path.
-        assert why("s3:/data/in/houses.csv") is why("/home/me/s3:/data/in/houses.csv") is None
-        assert why("s3://other/in/houses.csv") == why("/data/in/houses.csv") == "it is no object of the bucket data"
-        assert why("s3://data/out/houses.csv") == "its key does not begin with 'in/'"
-        assert why("s3://data/in/houses.txt") == "its key does not end with '.csv'"
-        assert why("s3://data/in/towns.csv") == "its key does not match 'h*'"
-        assert why("s3://data/in/h.csv") == "its key does not sort after 'in/ha' (`start_after`)"
-        assert why("s3://data/in/houses/") == "its key ends in a slash: it stands for a folder"
 
 
 SENSOR = """

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from sensord.sources import s3_memory
 from sensord.sources.s3 import S3Config
 from sensord.sources.s3_memory import Known
 from tests.sources.s3_kit import SECRET
@@ -48,6 +49,22 @@ async def test_it_is_a_set_that_forgets_what_two_complete_listings_did_not_meet(
         assert len(known) == len(model)
 
 
+@given(st.lists(MARKS, unique=True, max_size=60), st.integers(0, 60), st.integers(0, 10))
+def test_with_a_bound_it_keeps_those_that_came_last(marks: list[int], before: int, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3_memory, "_TOO_MANY", 3)
+        known = Known(marks[:before], most=most)
+        for mark in marks[before:]:
+            known.add(mark)
+        gone: list[int] = []
+        while old := known.take_old():
+            gone += old
+        assert len(known) == len(marks) - len(gone) < max(most + 3, 1)
+        assert len(known) >= min(most, len(marks))
+        assert set(gone).isdisjoint(marks[max(before, len(gone)) :])
+        assert [known.has(mark) for mark in marks] == [mark not in gone for mark in marks]
+
+
 def test_a_mark_takes_about_nine_bytes() -> None:
     marks = {(number * 0x9E3779B97F4A7C15) >> 1 & (1 << 63) - 1 for number in range(200_000)}
     tracemalloc.start()
@@ -65,6 +82,8 @@ def test_a_mark_takes_about_nine_bytes() -> None:
     [
         ({"bucket": "s3://data"}, "without s3://"),
         ({"bucket": "data/in"}, "without s3:// and without a prefix"),
+        ({"bucket": "data--use1-az4--x-s3"}, "not listed in the order of its keys"),
+        ({"ordered": True, "versions": True}, "a new version of an old key is never listed"),
         ({"access_key": "AKIA"}, "belong together"),
         ({"session_token": "x"}, "session_token belongs to"),
         ({"access_key": "a", "secret_key": "b", "profile": "p"}, "two ways to name credentials"),

@@ -1,11 +1,10 @@
-"""Pages of a listing and messages of a queue, read: what botocore reads in a page, we read."""
+"""Pages of a listing, read: what botocore reads in a page, we read."""
 
 from __future__ import annotations
 
-import json
 import random
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import parse_qs, quote_plus
 from xml.sax.saxutils import escape
 
 import botocore.parsers  # type: ignore[import-untyped]
@@ -15,8 +14,7 @@ from botocore.compat import unquote_str  # type: ignore[import-untyped]
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sensord.sources.s3_notices import Notice, read_notices
-from sensord.sources.s3_objects import marks_in, printable
+from sensord.sources.s3_objects import marks_in
 from sensord.sources.s3_pages import NotAPageError, Page, read_error, read_page
 
 SPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
@@ -24,10 +22,9 @@ SHAPE = botocore.session.get_session().get_service_model("s3").operation_model("
 BOTOCORE = botocore.parsers.create_parser("rest-xml")
 
 
-def read(body: str | bytes) -> Page:
-    steps = read_page(
-        body if isinstance(body, bytes) else body.encode(), lambda keys: range(len(keys)), marks_in("data")
-    )
+def read(body: str | bytes, after: str | None = None) -> Page:
+    text = body if isinstance(body, bytes) else body.encode()
+    steps = read_page(text, lambda keys: range(len(keys)), marks_in("data"), after)
     while True:
         try:
             next(steps)
@@ -91,7 +88,8 @@ def test_a_page_says_what_botocore_finds_in_it(
     assert list(page.etags) == [one.get("ETag", "").strip('"') for one in theirs]
     assert list(page.sizes) == [str(one.get("Size", 0)) for one in theirs]
     assert list(page.prefixes) == sorted(decode(one["Prefix"]) for one in found.get("CommonPrefixes", []))
-    assert (page.more, page.token) == (found["IsTruncated"], found.get("NextContinuationToken"))
+    assert page.more == found["IsTruncated"]
+    assert parse_qs(page.on or "") == ({"continuation-token": [token]} if token else {})
     assert page.last == max([*page.keys[-1:], *page.prefixes], default=None)
 
 
@@ -122,6 +120,8 @@ def test_a_page_of_megabytes_is_read_in_steps() -> None:
         b"<ListBucketResult><Contents>",
         b"<ListBucketResult><Contents><Size>1</Size></Contents></ListBucketResult>",
         b"<ListBucketResult><Contents><Key>\x01</Key></Contents></ListBucketResult>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>many</Size></Contents></ListBucketResult>",
+        b"<ListBucketResult><Contents><Key>a</Key><Size>-1</Size></Contents></ListBucketResult>",
     ],
 )
 def test_what_is_no_page_is_refused(body: bytes) -> None:
@@ -140,74 +140,75 @@ def test_nothing_is_fetched_or_expanded_for_a_page(tmp_path: Any) -> None:
 
 
 def test_an_error_is_read_as_far_as_it_is_one() -> None:
-    assert read_error(b"<Error><Code>SlowDown</Code><Message>go easy</Message></Error>") == ("SlowDown", "go easy")
-    assert read_error(b"<Error><Code>SlowDown</Code></Error>") == ("SlowDown", "")
-    assert read_error(b"") == read_error(b"<html>") == read_error(b"not even") == ("", "")
+    assert read_error(b"<Error><Code>SlowDown</Code><Message>go easy</Message></Error>") == ("SlowDown", "go easy", "")
+    assert read_error(b"<Error><Code>X</Code><Region>eu-west-1</Region></Error>") == ("X", "", "eu-west-1")
+    assert read_error(b"") == read_error(b"<html>") == read_error(b"not even") == ("", "", "")
 
 
-RECORD = {
-    "eventSource": "aws:s3",
-    "eventName": "ObjectCreated:Put",
-    "eventTime": "2026-11-20T12:00:00.000Z",
-    "s3": {
-        "bucket": {"name": "data"},
-        "object": {"key": "in/a+b%2Bc%C3%A9.csv", "size": 7, "eTag": "e1", "versionId": "v1"},
-    },
-}
-NOTICE = Notice("data", "in/a b+cé.csv", "e1", 7, "v1", "2026-11-20T12:00:00.000Z")
-EVENT = {
-    "source": "aws.s3",
-    "detail-type": "Object Created",
-    "time": "2026-11-20T12:00:00Z",
-    "detail": {"bucket": {"name": "data"}, "object": {"key": "in/a b+c%é.csv", "size": 7, "etag": "e1"}},
-}
+def versions_page(*versions: str, end: str = "", more: bool = False, prefixes: str = "") -> str:
+    """`a2 a1 b1` are versions 2 and 1 of a and one of b, in the order of the server."""
+    inner = "".join(
+        f"<Version><Key>{one[0]}</Key><VersionId>{one[1]}</VersionId><IsLatest>false</IsLatest><ETag>e</ETag>"
+        "<Size>1</Size><LastModified>2026-11-20T12:00:00.000Z</LastModified></Version>"
+        for one in versions
+    )
+    inner += "".join(f"<CommonPrefixes><Prefix>{one}/</Prefix></CommonPrefixes>" for one in prefixes)
+    if end:
+        inner += f"<NextKeyMarker>{end[0]}</NextKeyMarker><NextVersionIdMarker>{end[1:]}</NextVersionIdMarker>"
+    return f"<ListVersionsResult>{inner}<IsTruncated>{str(more).lower()}</IsTruncated></ListVersionsResult>"
 
 
-def changed(**fields: Any) -> str:
-    return json.dumps({"Records": [RECORD | fields]})
+@pytest.mark.parametrize(
+    ("body", "after", "met", "last", "on"),
+    [
+        (versions_page("a2", "a1", "b1"), None, "a1 a2 b1", "b", None),
+        # The last key may go on: it is left to the next page.
+        (versions_page("a2", "a1", "b2", end="b2", more=True), None, "a1 a2", "a", None),
+        (versions_page("a2", "a1", "b2", more=True), None, "a1 a2", "a", None),
+        # It was the last key's last version, or a marker of a deletion ended the page.
+        (
+            versions_page("a2", "a1", "b2", end="c1", more=True),
+            None,
+            "a1 a2 b2",
+            "b",
+            "key-marker=c&version-id-marker=1",
+        ),
+        # Nothing but one key, or nothing else that is new: it goes on in the middle.
+        (versions_page("a3", "a2", end="a2", more=True), None, "a2 a3", None, "key-marker=a&version-id-marker=2"),
+        (
+            versions_page("a1", "b3", "b2", end="b2", more=True),
+            "a",
+            "a1 b2 b3",
+            "a",
+            "key-marker=b&version-id-marker=2",
+        ),
+        (versions_page(end="a9", more=True), None, "", None, "key-marker=a&version-id-marker=9"),
+        # Seen from above: the key before a folder is whole.
+        (
+            versions_page("a1", prefixes="b", end="b/", more=True),
+            None,
+            "a1",
+            "b/",
+            "key-marker=b&version-id-marker=%2F",
+        ),
+        (versions_page("a1", "c1", prefixes="b", end="c1", more=True), None, "a1", "b/", None),
+    ],
+)
+def test_a_page_of_versions_is_whole_up_to_its_last_key(
+    body: str, after: str | None, met: str, last: str | None, on: str | None
+) -> None:
+    page = read(body, after)
+    assert " ".join(f"{key}{one}" for key, one in zip(page.keys, page.ids, strict=True)) == met
+    assert (page.last, page.on) == (last, on)
 
 
-def test_the_three_forms_of_a_notice_say_the_same() -> None:
-    own = json.dumps({"Records": [RECORD]})
-    assert read_notices(own) == [NOTICE]
-    assert read_notices(json.dumps({"Type": "Notification", "Message": own})) == [NOTICE]
-    [event] = read_notices(json.dumps(EVENT)) or []
-    assert event == Notice("data", "in/a b+c%é.csv", "e1", 7, None, "2026-11-20T12:00:00Z")
-    assert read_notices(json.dumps({"Type": "Notification", "Message": json.dumps(EVENT)})) == [event]
-    assert read_notices(changed(eventSource="minio:s3", eventName="s3:ObjectCreated:Put")) == [NOTICE]
-    [plain] = read_notices(changed(eventSource="ceph:s3")) or []
-    assert plain.key == "in/a+b%2Bc%C3%A9.csv"
-    assert read_notices(json.dumps({"Records": [1, RECORD, {"eventName": "ObjectCreated:Put"}]})) == [NOTICE]
-
-
-def test_what_was_not_made_is_no_news_of_objects() -> None:
-    for name in ("ObjectRemoved:Delete", "s3:ObjectRemoved:DeleteMarkerCreated", "ObjectTagging:Put"):
-        assert read_notices(changed(eventName=name)) == []
-    assert read_notices(json.dumps(EVENT | {"detail-type": "Object Deleted"})) == []
-
-
-def test_what_a_notice_leaves_out_is_asked_for() -> None:
-    bare = {"bucket": {"name": "data"}, "object": {"key": "a"}}
-    assert read_notices(changed(s3=bare)) == [Notice("data", "a", None, None, None, RECORD["eventTime"])]  # type: ignore[arg-type]
-
-
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))
-@example({"Event": "s3:TestEvent", "Bucket": "data"})
-@example({"Records": []})
-@example({"Records": [None]})
-@example({"Records": [{"s3": 1}]})
-@example({"Records": [{"eventName": "ObjectCreated:Put", "s3": {"bucket": 1, "object": {"key": 1}}}]})
-@example({"source": "aws.s3", "detail": {}})
-@example({"Message": '{"Message": "{"}'})
-def test_anything_else_is_no_notice(body: Any) -> None:
-    assert read_notices(json.dumps(body)) is None
-    assert read_notices(str(body)) is None
-
-
-@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=2, max_size=2, unique=True))
-@example(["a\nb", "a\\nb"])
-@example(["\\", "\\\\"])
-def test_a_key_is_shown_printably_and_as_no_other(keys: list[str]) -> None:
-    one, other = map(printable, keys)
-    assert one.isprintable()
-    assert one != other
+def test_a_version_is_told_by_its_id_where_it_has_one() -> None:
+    body = (
+        versions_page("a2", "a1")
+        .replace("<VersionId>1<", "<VersionId>null<")
+        .replace("<IsLatest>false", "<IsLatest>true", 1)
+    )
+    page = read(body)
+    old, new = page.versions([0, 1])
+    assert (old.version, old.latest, new.version, new.latest) == (None, False, "2", True)
+    assert page.marks == marks_in("data")(["a", "a"], ["e", "2"])

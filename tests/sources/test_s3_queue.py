@@ -3,85 +3,16 @@
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 
 import anyio
 import pytest
-from aiobotocore.session import get_session  # type: ignore[import-untyped]
 
-from tests.sources.directory_kit import LONG, Recorder, until
-from tests.sources.s3_kit import ACCESS, SECRET, Sensor, moto, sensing
+from sensord.sources import s3_memory, s3_source
+from tests.doubles.s3 import S3Double, serving
+from tests.sources.directory_kit import Recorder, until
+from tests.sources.s3_queue_kit import World, notice, server, world
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with moto() as url:
-        yield url
-
-
-@dataclass
-class World:
-    """A bucket and a queue on that server."""
-
-    server: str
-    clients: dict[str, Any]
-    bucket: str
-    queue: str
-    arn: str
-
-    async def put(self, key: str, body: bytes = b"x") -> None:
-        await self.clients["s3"].put_object(Bucket=self.bucket, Key=key, Body=body)
-
-    async def send(self, body: Any) -> None:
-        text = body if isinstance(body, str) else json.dumps(body)
-        await self.clients["sqs"].send_message(QueueUrl=self.queue, MessageBody=text)
-
-    async def waiting(self) -> tuple[int, int]:
-        """How many messages wait in the queue, and how many are with somebody."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        answer = await self.clients["sqs"].get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)
-        return int(answer["Attributes"][names[0]]), int(answer["Attributes"][names[1]])
-
-    async def empty(self) -> None:
-        with anyio.fail_after(LONG):
-            while await self.waiting() != (0, 0):
-                await anyio.lowlevel.checkpoint()
-
-    async def notify(self, **configuration: Any) -> None:
-        await self.clients["s3"].put_bucket_notification_configuration(
-            Bucket=self.bucket, NotificationConfiguration=configuration
-        )
-
-    async def notify_queue(self) -> None:
-        events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
-        await self.notify(QueueConfigurations=[{"QueueArn": self.arn, "Events": events}])
-
-    @asynccontextmanager
-    async def sensing(self, emit: Recorder | None = None, *, wait: bool = False, **keys: Any) -> AsyncIterator[Sensor]:
-        keys = {"queue_url": self.queue, "bucket": self.bucket, "listing": False, **keys}
-        async with sensing(self.server, emit, wait=wait, **keys) as sensor:
-            yield sensor
-
-
-@pytest.fixture
-async def world(server: str) -> AsyncIterator[World]:
-    session = get_session()
-    session.set_credentials(ACCESS, SECRET)
-    name = f"data-{uuid.uuid4().hex[:8]}"
-    async with (
-        session.create_client("s3", endpoint_url=server, region_name="us-east-1") as s3,
-        session.create_client("sqs", endpoint_url=server, region_name="us-east-1") as sqs,
-        session.create_client("sns", endpoint_url=server, region_name="us-east-1") as sns,
-        session.create_client("events", endpoint_url=server, region_name="us-east-1") as events,
-    ):
-        await s3.create_bucket(Bucket=name)
-        queue = (await sqs.create_queue(QueueName=name))["QueueUrl"]
-        clients = {"s3": s3, "sqs": sqs, "sns": sns, "events": events}
-        yield World(server, clients, name, queue, f"arn:aws:sqs:us-east-1:123456789012:{name}")
+__all__ = ["server", "world"]
 
 
 async def test_an_object_is_told_of_at_once_and_its_message_deleted(world: World) -> None:
@@ -147,8 +78,7 @@ async def test_listings_and_notices_together_tell_each_version_once(world: World
 
 
 async def test_a_message_is_deleted_only_when_what_it_says_is_committed(world: World) -> None:
-    # What is received is given out again a second later, unless it is deleted.
-    await world.clients["sqs"].set_queue_attributes(QueueUrl=world.queue, Attributes={"VisibilityTimeout": "1"})
+    await world.hide_for(1)
     await world.notify_queue()
     emit = Recorder()
     async with world.sensing(emit):
@@ -165,26 +95,84 @@ async def test_a_message_is_deleted_only_when_what_it_says_is_committed(world: W
         await world.empty()
 
 
-async def test_messages_that_are_no_notices_are_deleted_and_block_none(
+async def test_what_is_not_for_this_sensor_stays_in_the_queue_and_blocks_nothing(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     await world.notify_queue()  # The first message is S3's own test.
     poison = ["{", "not json", "[]", {"Records": [{"s3": 1}]}, {"Message": "x"}, {"hello": "world"}, "\u202e"]
-    for body in poison:
+    others = [notice("other", "a", size=1, eTag="e"), notice("other", "b", size=1, eTag="e")]
+    for body in (*poison, *({"Records": [one]} for one in others)):
         await world.send(body)
-    other = {"bucket": {"name": "other"}, "object": {"key": "a", "size": 1, "eTag": "e"}}
-    await world.send({"Records": [{"eventName": "ObjectCreated:Put", "s3": other}]})
-    gone = {"bucket": {"name": world.bucket}, "object": {"key": "gone"}}
-    await world.send({"Records": [{"eventName": "ObjectCreated:Put", "s3": gone}]})
-    caplog.set_level("INFO")
+    await world.send({"Records": [notice(world.bucket, "gone")]})
     async with world.sensing() as sensor:
         await world.put("a.csv")
         assert await sensor.emitted(1) == ["a.csv"]
-        await world.empty()
-        assert sensor.keys == ["a.csv"]
+        await world.left(len(poison) + len(others))
+        # They come again, and are not told of again.
+        await world.hide_for(0)
+        await world.send({"Records": [notice(world.bucket, "b.csv", size=1, eTag="e"), others[0]]})
+        assert await sensor.emitted(2) == ["a.csv", "b.csv"]
+        await world.left(len(poison) + len(others) + 1)
     said = [record.getMessage() for record in caplog.records]
-    assert said.count("s3.no_notice") == len(poison) + 1
+    assert said.count("s3.no_notice") == len(poison)
     assert said.count("s3.other_bucket") == 1
+
+
+async def test_notices_that_come_together_are_followed_in_the_order_of_the_uploads(world: World) -> None:
+    late, early, first = (
+        notice(world.bucket, "a.csv", size=1, eTag=etag, sequencer=sequencer)
+        for etag, sequencer in (("late", "0055AED6DCD90281E6"), ("early", "0055AED6DCD90281E5"), ("first", "00"))
+    )
+    await world.send({"Records": [late, early, first | {"eventTime": "2026-11-20T11:59:59.999Z"}]})
+    async with world.sensing() as sensor:
+        await sensor.emitted(3)
+        assert [one.context["object"]["etag"] for one in sensor.emit.sensed] == ["first", "early", "late"]
+
+
+async def test_a_notice_whose_object_cannot_be_asked_about_is_kept_until_it_can(world: World) -> None:
+    await world.hide_for(1)
+    async with serving(S3Double(bucket=world.bucket, objects={"a.csv": b"12345"}, always=(403, "AccessDenied"))) as s3:
+        await world.send({"Records": [notice(world.bucket, "a.csv")]})
+        await world.send({"Records": [notice(world.bucket, "b.csv", size=1, eTag="e")]})
+        async with world.sensing(endpoint_url=s3.url) as sensor:
+            assert "allow s3:ListBucket" in await sensor.failed()
+            assert await sensor.emitted(1) == ["b.csv"]
+            await world.left(1)
+            s3.always = None
+            assert await sensor.emitted(2) == ["b.csv", "a.csv"]
+            await sensor.recovered()
+            await world.left(0)
+            assert sensor.emit.sensed[1].context["object"]["size"] == 5
+
+
+async def test_a_bucket_that_is_away_does_not_make_its_objects_gone(world: World) -> None:
+    await world.hide_for(1)
+    async with serving(S3Double(bucket="elsewhere", objects={"a.csv": b"12345"})) as s3:
+        await world.send({"Records": [notice(world.bucket, "a.csv")]})
+        async with world.sensing(endpoint_url=s3.url) as sensor:
+            assert "does not exist" in await sensor.failed()
+            s3.bucket = world.bucket
+            assert await sensor.emitted(1) == ["a.csv"]
+
+
+async def test_memory_of_notices_alone_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    await world.hide_for(1)  # What a reader asked for that is gone by now comes again.
+    monkeypatch.setattr(s3_source, "_MOST_REMEMBERED", 5)
+    monkeypatch.setattr(s3_memory, "_TOO_MANY", 3)
+    async with world.sensing() as sensor:
+        for number in range(20):
+            await world.send({"Records": [notice(world.bucket, f"{number}.csv", size=1, eTag="e")]})
+        await sensor.emitted(20)
+        await world.empty()
+        assert 5 <= len(sensor.emit.remembered) < 8
+        assert {one.mark for one in sensor.emit.sensed[-5:]} <= sensor.emit.remembered
+    async with world.sensing(sensor.emit) as sensor:
+        for number in range(20, 30):
+            await world.send({"Records": [notice(world.bucket, f"{number}.csv", size=1, eTag="e")]})
+        await sensor.emitted(30)
+        await world.empty()
+        assert 5 <= len(sensor.emit.remembered) < 8
+        assert {one.mark for one in sensor.emit.sensed[-5:]} <= sensor.emit.remembered
 
 
 async def test_keys_that_are_not_taken_are_not_told_of(world: World) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from pathlib import Path
 
+import anyio
 import pytest
 
 from sensord.sources.s3_trouble import refused
-from tests.doubles.s3 import S3Double, serving
+from tests.doubles.s3 import S3Double, Trouble, serving
 from tests.sources.directory_kit import Recorder, until
-from tests.sources.s3_kit import SECRET, sensing
+from tests.sources.s3_kit import SECRET, rclone, sensing
 
 THREE = {"a.csv": b"1", "b.csv": b"2", "c.csv": b"3"}
 
 
-@pytest.mark.parametrize("trouble", [(503, "SlowDown"), (502, ""), "cut", "drop"])
-async def test_trouble_that_passes_at_once_is_not_told_of(trouble: tuple[int, str] | str) -> None:
+@pytest.mark.parametrize("trouble", [(503, "SlowDown"), (502, ""), "cut", "drop", "torn"])
+async def test_trouble_that_passes_at_once_is_not_told_of(trouble: Trouble) -> None:
     async with (
         serving(S3Double(objects=dict(THREE), trouble=[trouble, trouble])) as double,
         sensing(double.url, wait=False) as sensor,
@@ -37,9 +40,16 @@ async def test_trouble_that_passes_at_once_is_not_told_of(trouble: tuple[int, st
         ((418, "Teapot"), "the bucket data cannot be looked at (Teapot: said Teapot)"),
         ("cut", "cannot be reached"),
         ("html", "cannot be listed: its answer is no XML"),
+        ("torn", "cannot be listed: its answer is no XML"),
+        (
+            (307, "", {"Location": "https://login.example.org/?token=hidden"}),
+            "it redirects to https://login.example.or",
+        ),
+        ((307, "TemporaryRedirect", {"x-amz-bucket-region": "us-east-1"}), "(TemporaryRedirect: it redirects else"),
+        ((301, "Moved", {}), "(Moved: it redirects elsewhere); check endpoint_url and region"),
     ],
 )
-async def test_trouble_that_lasts_is_named_and_outlived(trouble: tuple[int, str] | str, words: str) -> None:
+async def test_trouble_that_lasts_is_named_and_outlived(trouble: Trouble, words: str) -> None:
     async with serving(S3Double(page=1, objects=dict(THREE))) as double, sensing(double.url, parallel=1) as sensor:
         assert sensor.keys == list(THREE)
         double.always = trouble
@@ -49,6 +59,7 @@ async def test_trouble_that_lasts_is_named_and_outlived(trouble: tuple[int, str]
         await sensor.failed()
         assert len(sensor.emit.failures) == 1
         assert words in sensor.emit.failures[0]
+        assert "hidden" not in sensor.emit.failures[0]
         double.always = None
         await sensor.wait(60)
         await sensor.recovered()
@@ -112,9 +123,10 @@ async def test_a_prefix_that_may_not_be_listed_does_not_keep_the_others() -> Non
         assert "no/b" in await sensor.emitted(3)
 
 
-async def test_a_bucket_in_another_region_is_followed_there() -> None:
+@pytest.mark.parametrize("told", ["header", "redirect", "body"])
+async def test_a_bucket_in_another_region_is_followed_there(told: str) -> None:
     async with (
-        serving(S3Double(objects=dict(THREE), region="eu-central-1")) as double,
+        serving(S3Double(objects=dict(THREE), region="eu-central-1", tells_region_in=told)) as double,
         sensing(double.url) as sensor,
     ):
         assert sensor.keys == list(THREE)
@@ -123,6 +135,78 @@ async def test_a_bucket_in_another_region_is_followed_there() -> None:
         double.objects["d.csv"] = b"4"
         await sensor.listed()
         assert sensor.keys == [*THREE, "d.csv"]
+
+
+async def test_an_answer_that_is_compressed_unasked_is_read() -> None:
+    objects = {f"{number:03}.csv": b"x" for number in range(500)}
+    async with serving(S3Double(objects=objects, zipped=True)) as double, sensing(double.url) as sensor:
+        assert sensor.keys == list(objects)
+
+
+async def test_a_listing_without_tokens_goes_on_after_the_last_key() -> None:
+    async with (
+        serving(S3Double(objects=dict(THREE), page=1, tokens="none")) as double,
+        sensing(double.url, parallel=1) as sensor,
+    ):
+        assert sensor.keys == list(THREE)
+
+
+@pytest.mark.parametrize("tokens", ["same", "deaf"])
+async def test_a_listing_that_does_not_move_is_named_and_not_followed_for_ever(tokens: str) -> None:
+    async with (
+        serving(S3Double(objects=dict(THREE), page=2, tokens=tokens)) as double,
+        sensing(double.url, parallel=1, wait=False) as sensor,
+    ):
+        assert "there is more and gives the same page again" in await sensor.failed()
+        for _ in range(5):
+            await sensor.wait(60)
+        assert len(double.asked) < 20
+        assert (len(sensor.emit.failures), sensor.emit.recoveries) == (1, 0)
+        double.tokens = ""
+        await sensor.wait(60)
+        await sensor.recovered()
+        assert await sensor.emitted(3) == list(THREE)
+
+
+async def test_trouble_that_comes_back_at_the_same_place_is_one_trouble() -> None:
+    keys = [f"{number:03}" for number in range(30)]
+    async with serving(S3Double(page=10, objects=dict.fromkeys(keys, b"x"))) as double:
+        emit = Recorder()
+        async with sensing(double.url, emit, parallel=1) as sensor:
+            double.denied_after = "009"
+            for _ in range(10):
+                await sensor.wait(60)
+            assert (len(emit.failures), emit.recoveries) == (1, 0)
+            assert len({asked.after for asked in double.asked}) > 1
+            double.denied_after = None
+            await sensor.wait(60)
+            await sensor.recovered()
+            assert len(emit.sensed) == 30
+
+
+async def test_a_server_killed_in_the_middle_of_a_listing_is_waited_for_and_nothing_is_lost(tmp_path: Path) -> None:
+    keys = [f"in/{number:05}.csv" for number in range(3_000)]
+    (tmp_path / "data" / "in").mkdir(parents=True)
+    for key in keys:
+        (tmp_path / "data" / key).write_bytes(b"x")
+    emit = Recorder()
+    emit.gate = anyio.Event()
+    with ExitStack() as life:
+        url = life.enter_context(rclone(tmp_path))
+        async with sensing(url, emit, wait=False, parallel=2) as sensor:
+            await until(lambda: emit.batches)
+            life.close()
+            emit.gate.set()
+            for _ in range(3):
+                await sensor.wait(3)
+            assert "cannot be reached" in await sensor.failed()
+            assert 0 < len(emit.sensed) < len(keys)
+            with rclone(tmp_path, int(url.rpartition(":")[2])):
+                await sensor.wait(60)
+                await sensor.recovered()
+                await sensor.emitted(len(keys))
+                await until(lambda: emit.looks)
+                assert sorted(sensor.keys) == keys
 
 
 async def test_without_credentials_it_is_said_where_to_put_them(
@@ -168,7 +252,7 @@ async def test_secrets_show_nowhere(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_text_of_the_server_is_one_short_line() -> None:
-    said = str(refused("the bucket data", 400, "Odd", "a\nb\x1b[31m" + "x" * 1_000))
+    said = str(refused("the bucket data", 400, "Odd", "a\nb\x1b[31m" + "x" * 1_000, right="s3:ListBucket"))
     assert "\n" not in said
     assert "\x1b" not in said
     assert len(said) < 400

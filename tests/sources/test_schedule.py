@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rules.request import PARTITION_END, PARTITION_START, Sensed
 from rules.schedules import jitter, parse_cron
-from sensord.sources.schedule import zone_of
+from sensord.partitions import zone_of
 from tests.sources.directory_kit import Recorder
 from tests.sources.schedule_kit import Time, keys_of, recording, utc
 
@@ -93,20 +93,8 @@ async def test_after_sleep_and_a_clock_set_forward_the_missed_are_caught_up_with
         assert keys_of(emit) == ["2026-11-20T09:00:00Z", "2026-11-21T09:00:00Z"]
 
 
-class Telling(Recorder):
-    """Knows whether the sensor fails now."""
-
-    failing: str | None = None
-
-    async def failed(self, reason: str) -> None:
-        self.failing = reason
-
-    async def recovered(self) -> None:
-        self.failing = None
-
-
 async def test_a_clock_set_back_repeats_nothing_and_is_told_until_it_has_caught_up() -> None:
-    time, emit = Time(utc("2026-11-21T08:59")), Telling()
+    time, emit = Time(utc("2026-11-21T08:59")), Recorder()
     async with recording(time, emit, cron="0 * * * *") as source:
         await time.pass_(minutes=62)
         assert keys_of(emit) == ["2026-11-21T09:00:00Z", "2026-11-21T10:00:00Z"]

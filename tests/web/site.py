@@ -19,13 +19,17 @@ from notifiers.clock import SYSTEM
 from notifiers.delivery import open_delivery
 from rules.request import RunRequest, Sensed
 from sensord.app import App, rule_of
+from sensord.backfill_plans import Backfills
+from sensord.backfilling import Backfilling
 from sensord.config import Config
 from sensord.event_feed import EventFeed
 from sensord.launchers import Outcome, Run, Started
 from sensord.ledger.database import LedgerDatabase
+from sensord.looks import Looks
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
 from sensord.sensing import Sensing
+from sensord.slicing import sliced_job
 from sensord.sources import Emit
 from sensord.web.api import serve
 
@@ -84,14 +88,30 @@ class Stage:
 
 @dataclass
 class Shelf:
-    """A source whose things the test puts there; they are emitted by a tick alone."""
+    """A source whose things the test puts there; it looks only when it is asked to."""
 
     things: list[Sensed] = field(default_factory=list)
     trouble: OSError | None = None
+    stuck: bool = False  # A look finds what there is and does not end.
+    looks: Looks = field(default_factory=lambda: Looks(SYSTEM))
 
     async def run(self, emit: Emit, _cursor: str | None) -> None:
-        emit.looked()
-        await anyio.sleep_forever()
+        while True:
+            emit.looked()
+            await self.looks.pause()
+            self.looks.begin()
+            try:
+                await emit(await self.look(await emit.marks()))
+            except OSError as error:
+                await emit.failed(str(error))
+            else:
+                await emit.recovered()
+            if self.stuck:
+                await anyio.sleep_forever()
+            self.looks.end()
+
+    async def look_now(self) -> None:
+        await self.looks.now()
 
     async def look(self, known: set[int]) -> Sequence[Sensed]:
         if self.trouble is not None:
@@ -163,6 +183,7 @@ def configuration(folder: Path, **http: Any) -> Config:
                     "config_schema": SCHEMA,
                     "tags": {"team": "geo"},
                     "hooks": {"success": "bp.oks"},
+                    "partitions": {"every": "daily", "start": "2026-01-01"},
                 },
                 "sum": {"command": ["true"]},
             },
@@ -204,7 +225,20 @@ def _app(config: Config, database: LedgerDatabase, delivery: Any, stage: Stage, 
     hooks: Mapping[str, Hooks] = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
     checks = {"load": _check, "sum": lambda _config: None}
     jobs = {name: Job(launcher=stage, hooks=hooks[name], check_config=checks[name]) for name in config.jobs}
-    running = Running(jobs, concurrency=50, database=database, clock=SYSTEM, published=delivery.wake)
+
+    def ended(run: str, status: str) -> None:
+        app.backfilling.ended(run, status)
+
+    running = Running(jobs, concurrency=50, database=database, clock=SYSTEM, published=delivery.wake, ended=ended)
+    sliced = {name: sliced_job(config, name, hooks[name], checks[name], rule_of) for name in config.jobs}
+    backfilling = Backfilling(
+        sliced,
+        database=database,
+        clock=SYSTEM,
+        claimed=running.claimed,
+        cancel_run=running.cancel,
+        published=delivery.wake,
+    )
     sensing = Sensing(
         "drop",
         rule_of(config, config.sensors["drop"]),
@@ -214,7 +248,7 @@ def _app(config: Config, database: LedgerDatabase, delivery: Any, stage: Stage, 
         claimed=running.claimed,
         published=delivery.wake,
     )
-    return App(
+    app = App(
         config=config,
         clock=SYSTEM,
         database=database,
@@ -222,12 +256,15 @@ def _app(config: Config, database: LedgerDatabase, delivery: Any, stage: Stage, 
         running=running,
         delivery=delivery,
         feed=EventFeed(database, SYSTEM),
+        backfills=Backfills(sliced, database=database, clock=SYSTEM, added=backfilling.added),
+        backfilling=backfilling,
         hooks=hooks,
         launchers=dict.fromkeys(config.jobs, stage),
         check_config=checks,
         sensings={"drop": sensing},
         sources={"drop": shelf},
     )
+    return app
 
 
 def _check(config: Any) -> str | None:

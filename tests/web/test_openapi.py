@@ -58,8 +58,11 @@ async def full(site: Site) -> dict[str, str]:
     await site.settled(run["id"], "succeeded")
     deliveries = await site.found("/api/deliveries?status=delivered")
     (subscription,) = (await site.get("/api/subscriptions"))["items"]
+    days = {"from": "2026-01-01", "to": "2026-01-01"}
+    _, backfill = await site.call("POST", "/api/jobs/load/backfills", days)
     return {
         "runs": run["id"],
+        "backfills": backfill["id"],
         "events": deliveries[0]["event"],
         "deliveries": deliveries[0]["id"],
         "subscriptions": subscription["id"],
@@ -71,6 +74,11 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/api/jobs/{name}/runs", {"run_key": "k"}, 201),
     ("POST", "/api/jobs/{name}/runs", {"run_key": "k"}, 200),
     ("POST", "/api/jobs/{name}/runs", {"run_config": {"path": 3}}, 422),
+    ("POST", "/api/jobs/{name}/backfills", {"from": "2026-01-01", "to": "2026-01-02"}, 201),
+    ("POST", "/api/jobs/{name}/backfills", {"dry_run": True}, 200),
+    ("POST", "/api/jobs/{name}/backfills", {"run_config": {"path": 3}}, 422),
+    ("POST", "/api/backfills/{id}/cancel", None, 202),
+    ("POST", "/api/backfills/{id}/cancel", {}, 409),
     ("POST", "/api/runs/{id}/cancel", None, 409),
     ("POST", "/api/runs/{id}/retry", {}, 201),
     ("POST", "/api/sensors/{name}/tick", None, 200),

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
+import pytest
+
+from sensord.web import sensors
 from tests.web.site import Site
 
 
@@ -46,3 +51,24 @@ async def test_a_sensor_that_is_not_there_or_cannot_look_says_so(site: Site) -> 
     status, answer = await site.call("POST", "/api/sensors/drop/tick")
     assert status == 503
     assert "/in" in answer["error"]
+
+
+async def test_how_far_a_sensor_is_behind_is_shown(both: Site) -> None:
+    assert (await both.get("/api/sensors/drop"))["lag_seconds"] == 0
+    both.app.sensings["drop"].behind(both.app.clock.now() - timedelta(minutes=5))
+    (sensor,) = (await both.get("/api/sensors"))["items"]
+    assert 300 <= sensor["lag_seconds"] < 330
+    both.app.serving = False
+    assert (await both.get("/api/sensors/drop"))["lag_seconds"] is None, "nobody looks"
+
+
+async def test_a_tick_that_takes_long_is_answered_with_what_it_found_so_far(
+    both: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "_PATIENCE", 0.05)
+    both.shelf.put("a.csv")
+    both.shelf.stuck = True
+    status, answer = await both.call("POST", "/api/sensors/drop/tick")
+    assert (status, answer["ended"], answer["sensed"]) == (200, False, 1)
+    (item,) = answer["items"]
+    assert item["requests"][0]["run"] == (await both.get("/api/runs"))["items"][0]["id"]

@@ -117,7 +117,7 @@ export function put(parent, ...children) {
 }
 
 export function subject(run) {
-  const text = run.subject ?? run.run_key;
+  const text = run.subject ?? run.run_key ?? run.partition_key;
   if (!text) return "";
   const parts = text.split("/");
   return el("span", { class: "file mono", title: visible(text) }, (parts[parts.length - 1] || text).replaceAll("\n", "\\n"));
