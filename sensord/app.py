@@ -36,6 +36,7 @@ from sensord.running import Job, Running
 from sensord.sensing import Sensing
 from sensord.slicing import sliced_job
 from sensord.sources import Source
+from sensord.sources.dagster import DagsterConfig, open_dagster
 from sensord.sources.directory import DirectoryConfig, open_directory
 from sensord.sources.lineage import LineageConfig, open_lineage
 from sensord.sources.python import PythonConfig, open_python
@@ -232,6 +233,9 @@ async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncEx
         return await stack.enter_async_context(source)
     if isinstance(sensor.source, S3Config):
         return await stack.enter_async_context(open_s3(name, sensor.source, clock=app.clock))
+    if isinstance(sensor.source, DagsterConfig):
+        source = open_dagster(name, sensor.source, database=app.database, clock=app.clock)
+        return await stack.enter_async_context(source)
     if isinstance(sensor.source, ScheduleConfig):
         return await stack.enter_async_context(open_schedule(name, sensor.source, clock=app.clock))
     raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")

@@ -26,6 +26,7 @@ from sensord.config.fields import (
 from sensord.launchers.command import CommandConfig
 from sensord.partitions import PartitionsConfig
 from sensord.secrets import redact
+from sensord.sources.dagster import DagsterConfig
 from sensord.sources.directory import DirectoryConfig
 from sensord.sources.lineage import LineageConfig
 from sensord.sources.python import PythonConfig
@@ -38,6 +39,7 @@ from sensord.sources.topic import TopicConfig
 # among the job's own, the key being one of them; a source's stand below the key.
 LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (("command", CommandConfig),)
 SOURCES: tuple[tuple[str, type[Settings]], ...] = (
+    ("dagster", DagsterConfig),
     ("directory", DirectoryConfig),
     ("lineage", LineageConfig),
     ("python", PythonConfig),

@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said_with_place_key_and_remedy(tmp_path: Path, text: s
 @pytest.mark.parametrize(
     ("keys", "complaint"),
     [
-        ("job: load", "2:11: sensors.s: no source; a sensor has exactly one source of: directory"),
+        ("job: load", "2:11: sensors.s: no source; a sensor has exactly one source of: dagster, directory"),
         ("directry: {path: x}, job: load", "2:15: sensors.s.directry: unknown key; did you mean 'directory'?"),
         ("directory: {}, job: load", "2:15: sensors.s.directory.path: missing"),
         (
