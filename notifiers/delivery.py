@@ -8,13 +8,14 @@ destination in doubt, and such a one is sent once more, marked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 
 import anyio
 from anyio.abc import TaskGroup
 
+from notifiers.backlog import Backlog
 from notifiers.bell import Bell
 from notifiers.channels import Channel
 from notifiers.clock import SYSTEM, Clock, to_us
@@ -24,7 +25,7 @@ from notifiers.outcomes import Patience
 from notifiers.owner import Owner
 from notifiers.routing import Routing
 from notifiers.sending import Sending
-from notifiers.store import claim, record, recover, requeue, resume
+from notifiers.store import Waiting, claim, record, recover, requeue, resume
 from notifiers.waiting import WaitingRoom
 from notifiers.wording import to_message
 from rules.event import Event
@@ -49,6 +50,7 @@ class Delivery:
         self._sending = sending
         self._clock = clock
         self._events = Bell(clock)
+        self._backlog = Backlog(database, clock, routing, waiting.admit)
         self._calls: set[anyio.CancelScope] = set()
         self._idle = Bell(clock)
 
@@ -66,9 +68,14 @@ class Delivery:
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._route)
+                    tasks.start_soon(self._backlog.run)
                     tasks.start_soon(self._dispatch, calls)
             finally:
                 await self._drain(drain)
+
+    def catch_up(self) -> None:
+        """There may be a new subscription that is to be told of the past."""
+        self._backlog.ring()
 
     async def _route(self) -> None:
         """Event → deliveries, in the order of events."""
@@ -106,6 +113,10 @@ class Delivery:
             finally:
                 self._calls.discard(call)
                 self._idle.ring()
+
+    def expect(self, waiting: Iterable[Waiting]) -> None:
+        """Deliveries were made by other hands: send them, without a look at all the others."""
+        self._waiting.admit(waiting)
 
     async def refresh(self) -> None:
         """Take in what changed in the database by other hands: replays, resumed and moved destinations."""

@@ -7,18 +7,24 @@ ValueError names the fields there are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, ColumnElement, Connection, Table, and_, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, and_, false, func, or_, select
 
 from notifiers.bus.embedded import from_row
 from notifiers.clock import from_us
-from notifiers.tables import deliveries, events, inbox, subscriptions
+from notifiers.since import Begin, Since, begin_of
+from notifiers.tables import backlogs, deliveries, events, inbox, subscriptions
 from rules.event import Severity, rfc3339
 from rules.topics import check_pattern, matches
 
 MAX_LIMIT = 1000
+LOOKED_AT = 20_000
+"""Rows of the event log that one page looks at, where no index says which they are."""
+_STRIDE = 2000
+_CHUNK = 500
 
 JSON = dict[str, Any]
 Filters = Mapping[str, str]
@@ -31,7 +37,8 @@ def list_subscriptions(conn: Connection, filters: Filters, after: str | None = N
     conditions = _equal(subscriptions, rest, ("id", "topic", "destination", "origin"), more=("ended",))
     conditions.append(subscriptions.c.ended_at.is_not(None) if ended else subscriptions.c.ended_at.is_(None))
     rows, following = _page(conn, subscriptions, subscriptions.c.id, conditions, after, limit)
-    return {"items": [_subscription(row) for row in rows], "next": following}
+    pasts = _pasts(conn, [row["id"] for row in rows])
+    return {"items": [_subscription(row, pasts) for row in rows], "next": following}
 
 
 def list_deliveries(conn: Connection, filters: Filters, after: str | None = None, limit: int = 100) -> JSON:
@@ -41,30 +48,121 @@ def list_deliveries(conn: Connection, filters: Filters, after: str | None = None
     return {"items": [_delivery(row) for row in rows], "next": following}
 
 
-def list_events(conn: Connection, filters: Filters, after: str | None = None, limit: int = 100) -> JSON:
-    """Events. Fields: id type source subject run job sensor; topic (a pattern); severity (`error` or `>=warning`)."""
+def list_events(
+    conn: Connection,
+    filters: Filters,
+    after: str | None = None,
+    limit: int = 100,
+    *,
+    since: Since | None = None,
+    oldest: bool = False,
+    within: Sequence[str] | None = None,
+) -> JSON:
+    """Events. Fields: id type source subject run job sensor; topic (a pattern); severity (`error` or `>=warning`).
+
+    `oldest`: oldest first. `within`: only what one of these patterns takes. At most LOOKED_AT events are looked at
+    for a page, so that one of few items, or of none, may have a `next` all the same.
+    """
+    asked = _asked(filters, within)
+    begin = Begin(0) if since is None else begin_of(conn, since)
+    if begin.at is not None:
+        asked.conditions.append(events.c.time >= begin.at)
+    # One by one: asked for both at once, SQLite reads the whole log.
+    least, most = conn.scalar(select(func.min(events.c.seq))), conn.scalar(select(func.max(events.c.seq)))
+    low, high = max(begin.after, (least or 1) - 1), most or 0
+    if after is not None:
+        low, high = (max(low, _number(after)), high) if oldest else (low, min(high, _number(after) - 1))
+    return _walk(conn, asked, low, high, limit=_bounded(limit), oldest=oldest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """`conditions` hold together. Each of `either` is a way to find some of the events; `narrow`: by an index."""
+
+    conditions: list[ColumnElement[bool]]
+    either: Sequence[ColumnElement[bool] | None]
+    narrow: bool
+    patterns: Sequence[Sequence[str]]
+
+    def takes(self, row: Mapping[str, Any]) -> bool:
+        """SQL narrows; the rules decide (SQLite's LIKE knows no case, and `*` is one token only)."""
+        topics = [topic for topic in (row["topic"], row["also"]) if topic is not None]
+        return all(any(matches(one, topic) for one in several for topic in topics) for several in self.patterns)
+
+
+def _asked(filters: Filters, within: Sequence[str] | None) -> _Asked:
     rest = dict(filters)
     pattern, severity = rest.pop("topic", None), rest.pop("severity", None)
     known = ("id", "type", "source", "subject", "run", "job", "sensor")
-    conditions = _equal(events, rest, known, more=("topic", "severity"))
+    conditions = _equal(events, rest, known, more=("topic", "severity", "since", "order"))
     if severity is not None:
         least = Severity.parse(severity.removeprefix(">=").strip())
         conditions.append(events.c.severity >= least if severity.startswith(">=") else events.c.severity == least)
     if pattern is not None:
         check_pattern(pattern)
-        conditions.append(or_(_like(events.c.topic, pattern), _like(events.c.also, pattern)))
-    items: list[JSON] = []
-    while True:
-        rows, after = _page(conn, events, events.c.seq, conditions, after, limit)
+    patterns = [several for several in ([pattern] if pattern is not None else None, within) if several is not None]
+    narrow = bool({"id", "subject", "run"} & rest.keys())
+    if pattern is not None and not narrow and not {"*", ">"} & set(pattern.split(".")):
+        return _Asked(conditions, (events.c.topic == pattern, events.c.also == pattern), True, patterns)
+    for several in patterns:
+        if ">" not in several:
+            like = [_like(column, one) for one in several for column in (events.c.topic, events.c.also)]
+            conditions.append(or_(false(), *like))
+    return _Asked(conditions, (None,), narrow, patterns)
+
+
+def _walk(conn: Connection, asked: _Asked, low: int, high: int, *, limit: int, oldest: bool) -> JSON:
+    """A page of the events after `low` up to `high`, and where the next one begins."""
+    found: list[Mapping[str, Any]] = []
+    looked = 0
+    while low < high:
+        first, last = low, high
+        if not asked.narrow:
+            first, last = (low, min(high, low + _STRIDE)) if oldest else (max(low, high - _STRIDE), high)
+        wanted = limit + 1 - len(found)
+        rows = _fetch(conn, asked, first, last, wanted, oldest=oldest)
         for row in rows:
-            # SQL narrows; the rules decide (SQLite's LIKE knows no case, and `*` is one token only).
-            if pattern is None or any(matches(pattern, topic) for topic in (row["topic"], row["also"]) if topic):
-                items.append(from_row(row).to_json())
-                if len(items) == _bounded(limit):
-                    more = after is not None or row is not rows[-1]
-                    return {"items": items, "next": str(row["seq"]) if more else None}
-        if after is None:
-            return {"items": items, "next": None}
+            if asked.takes(row):
+                if len(found) == limit:
+                    return _events(found, found[-1]["seq"])
+                found.append(row)
+        if len(rows) == wanted:
+            first, last = (first, rows[-1]["seq"]) if oldest else (rows[-1]["seq"] - 1, last)
+        low, high = (last, high) if oldest else (low, first)
+        looked += last - first
+        if not asked.narrow and looked >= LOOKED_AT and low < high:
+            return _events(found, low if oldest else high + 1)
+    return _events(found, None)
+
+
+def _events(found: Sequence[Mapping[str, Any]], following: int | None) -> JSON:
+    return {
+        "items": [from_row(row).to_json() for row in found],
+        "next": None if following is None else str(following),
+    }
+
+
+def _fetch(
+    conn: Connection, asked: _Asked, first: int, last: int, wanted: int, *, oldest: bool
+) -> Sequence[Mapping[str, Any]]:
+    """The first rows after `first` up to `last`, at most so many, in order."""
+    order = events.c.seq.asc() if oldest else events.c.seq.desc()
+    span = (events.c.seq > first, events.c.seq <= last)
+    if len(asked.either) == 1:
+        query = select(events).where(*span, *asked.conditions).order_by(order).limit(wanted)
+        return [dict(row) for row in conn.execute(query).mappings()]
+    # Each of them has an index of its own, in the order that is asked for; together they would have none.
+    places: set[int] = set()
+    for one in asked.either:
+        either = () if one is None else (one,)
+        query_ = select(events.c.seq).where(*span, *either, *asked.conditions).order_by(order).limit(wanted)
+        places.update(conn.scalars(query_))
+    chosen = sorted(places, reverse=not oldest)[:wanted]
+    whole: list[Mapping[str, Any]] = []
+    for start in range(0, len(chosen), _CHUNK):
+        query = select(events).where(events.c.seq.in_(chosen[start : start + _CHUNK])).order_by(order)
+        whole += [dict(row) for row in conn.execute(query).mappings()]
+    return whole
 
 
 def list_inbox(conn: Connection, filters: Filters, after: str | None = None, limit: int = 100) -> JSON:
@@ -77,7 +175,7 @@ def list_inbox(conn: Connection, filters: Filters, after: str | None = None, lim
 def get_subscription(conn: Connection, id_: str) -> JSON | None:
     """One subscription, ended ones too."""
     row = conn.execute(select(subscriptions).where(subscriptions.c.id == id_)).mappings().first()
-    return None if row is None else _subscription(dict(row))
+    return None if row is None else _subscription(dict(row), _pasts(conn, [id_]))
 
 
 def get_delivery(conn: Connection, id_: str) -> JSON | None:
@@ -92,7 +190,13 @@ def get_event(conn: Connection, id_: str) -> JSON | None:
     return None if row is None else from_row(dict(row)).to_json()
 
 
-def _subscription(row: Mapping[str, Any]) -> JSON:
+def _pasts(conn: Connection, ids: Sequence[str]) -> dict[str, JSON]:
+    """How far those that were to be told of the past have come."""
+    rows = conn.execute(select(backlogs).where(backlogs.c.subscription.in_(ids))).mappings()
+    return {row["subscription"]: {"deliveries": row["made"], "done": row["ended_at"] is not None} for row in rows}
+
+
+def _subscription(row: Mapping[str, Any], pasts: Mapping[str, JSON]) -> JSON:
     return {
         "id": row["id"],
         "topic": row["topic"],
@@ -101,6 +205,7 @@ def _subscription(row: Mapping[str, Any]) -> JSON:
         "origin": row["origin"],
         "created_at": _time(row["created_at"]),
         "ended_at": _time(row["ended_at"]),
+        "backlog": pasts.get(row["id"]),
     }
 
 

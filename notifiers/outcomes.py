@@ -91,10 +91,10 @@ def failed(  # noqa: PLR0911 - one return for each decision, in order
     if error.retry_after is not None or error.reason is Reason.rate_limited:
         hold = min(error.retry_after if error.retry_after is not None else patience.base, patience.longest_hold)
         return replace(same, next_attempt_at=now + round(max(0.0, hold) * 1e6), hold=True)
-    if error.pause:
+    if error.pause and claimed.answer is None:
         return replace(same, pause=text, notice=owner.paused(claimed.event, claimed.destination, text))
     since = claimed.failing_since if claimed.failing_since is not None else now
-    if error.permanent:
+    if error.permanent or error.pause:
         return dead(same, text, owner)
     if now - since >= patience.give_up * 1e6:
         return dead(same, f"given up after {patience.give_up / 86400:g} days: {text}", owner)

@@ -26,8 +26,11 @@ class Notice:
 
 
 def about_deliveries(event: Event) -> bool:
-    """Whether an event is itself such a notice: if that cannot be delivered nobody is told, so nothing feeds itself."""
-    return event.source == SOURCE
+    """Whether an event is itself such a notice, or stands for an answer in a chat: of these nobody is told.
+
+    So nothing feeds itself, and whoever asked can ask again.
+    """
+    return event.source == SOURCE or event.type == "chat.answer"
 
 
 def post(conn: Connection, notice: Notice) -> None:

@@ -65,7 +65,7 @@ class Sending:
     def _render(self, channel: Channel, target: str, claimed: Claimed) -> list[Part]:
         try:
             channel.windows(target)
-            return claimed.progress.lay_out(channel.render, self._wording(claimed.event))
+            return claimed.progress.lay_out(channel.render, claimed.answer or self._wording(claimed.event))
         except Exception as error:
             # Nothing was sent for certain. It may be a passing trouble of the machine, so it is tried again.
             log.exception("delivery.unrenderable", extra={"delivery": claimed.id})

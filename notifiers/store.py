@@ -10,6 +10,8 @@ import orjson
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from notifiers.bus.embedded import from_row
+from notifiers.chat import answers
+from notifiers.message import Message
 from notifiers.owner import Notice, post
 from notifiers.progress import Progress
 from notifiers.subscriptions import bump
@@ -22,7 +24,10 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
-    """A delivery that is ours to send, once; `attempts` counts this try and is committed. Times in microseconds."""
+    """A delivery that is ours to send, once; `attempts` counts this try and is committed. Times in microseconds.
+
+    `answer` is what somebody who asked is told; without it the event's own words are.
+    """
 
     id: str
     event: Event
@@ -33,6 +38,7 @@ class Claimed:
     attempts: int
     progress: Progress
     failing_since: int | None
+    answer: Message | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +95,14 @@ def claim(conn: Connection, ids: Sequence[str]) -> list[Claimed | None]:
 
 
 def _claimed(row: Mapping[str, Any], conn: Connection) -> Claimed:
-    event = conn.execute(select(events).where(events.c.id == row["event"])).mappings().one()
+    answer: Message | None = None
+    if row["subscription"] == answers.SUBSCRIPTION:
+        event, answer = answers.read_answer(conn, row["event"])
+    else:
+        event = from_row(dict(conn.execute(select(events).where(events.c.id == row["event"])).mappings().one()))
     return Claimed(
         id=row["id"],
-        event=from_row(dict(event)),
+        event=event,
         subscription=row["subscription"],
         destination=row["destination"],
         severity=row["severity"],
@@ -100,6 +110,7 @@ def _claimed(row: Mapping[str, Any], conn: Connection) -> Claimed:
         attempts=row["attempts"] + 1,
         progress=_progress(row),
         failing_since=row["failing_since"],
+        answer=answer,
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, case, func, select, update
 
-from notifiers.tables import bus_cursors, deliveries, destinations, events, subscriptions
+from notifiers.since import Since, begin_of
+from notifiers.tables import backlogs, bus_cursors, deliveries, destinations, events, subscriptions
 
 VERSION = "subscriptions"
 """The name under which `bus_cursors` counts the changes of subscriptions and destinations."""
@@ -17,13 +18,17 @@ VERSION = "subscriptions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A subscription somebody wants. `id` is fresh and used if there is none like it. Time in microseconds."""
+    """A subscription somebody wants. `id` is fresh and used if there is none like it. Time in microseconds.
+
+    With `since` it is told of the past as well, when it is made.
+    """
 
     id: str
     topic: str
     destination: str
     at: int
     where: Mapping[str, Any]
+    since: Since | None = None
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -74,7 +79,8 @@ def sync_configured(conn: Connection, batch: Sequence[Configured]) -> list[int]:
     """Make the subscriptions of origin `config` those of the configuration; the number of changes, for each item.
 
     One that is there already keeps its id and its place, so it misses nothing that was published while the
-    daemon was down. A new one holds from now on. One that vanished ends. One like a user's becomes `config`.
+    daemon was down. A new one holds from now on, or `since` then if there never was one like it. One that vanished
+    ends. One like a user's becomes `config`.
     """
     return [_sync(conn, configured) for configured in batch]
 
@@ -82,7 +88,11 @@ def sync_configured(conn: Connection, batch: Sequence[Configured]) -> list[int]:
 def _sync(conn: Connection, configured: Configured) -> int:
     held = _by_identity(conn)
     wanted = {one.identity: one for one in configured.wanted}
-    changes = _insert(conn, [one for identity, one in wanted.items() if identity not in held], "config")
+    fresh = [one for identity, one in wanted.items() if identity not in held]
+    if any(one.since is not None for one in fresh):
+        past = _ended(conn)
+        fresh = [replace(one, since=None) if one.identity in past else one for one in fresh]
+    changes = _insert(conn, fresh, "config")
     for identity, row in held.items():
         if identity not in wanted and row["origin"] == "config":
             changes += sum(end_subscriptions(conn, [Ended(id=row["id"], at=configured.at)]))
@@ -92,7 +102,10 @@ def _sync(conn: Connection, configured: Configured) -> int:
 
 
 def add_subscriptions(conn: Connection, batch: Sequence[Wanted]) -> list[tuple[str, bool]]:
-    """A user's subscriptions: the id of each, and whether it is new; one like it that holds is the same one."""
+    """A user's subscriptions: the id of each, and whether it is new; one like it that holds is the same one.
+
+    ValueError: one is to begin after an event that is not there.
+    """
     held = {identity: row["id"] for identity, row in _by_identity(conn).items()}
     results: list[tuple[str, bool]] = []
     fresh: list[Wanted] = []
@@ -166,6 +179,13 @@ def _by_identity(conn: Connection) -> dict[tuple[str, str, str], Mapping[str, An
     return {(row["topic"], row["destination"], row["where"]): row for row in rows}
 
 
+def _ended(conn: Connection) -> set[tuple[str, str, str]]:
+    """What the configuration named before."""
+    once = (subscriptions.c.origin == "config") & subscriptions.c.ended_at.is_not(None)
+    columns = (subscriptions.c.topic, subscriptions.c.destination, subscriptions.c.where)
+    return {(row[0], row[1], row[2]) for row in conn.execute(select(*columns).where(once))}
+
+
 def _insert(conn: Connection, fresh: Sequence[Wanted], origin: str) -> int:
     if not fresh:
         return 0
@@ -186,5 +206,10 @@ def _insert(conn: Connection, fresh: Sequence[Wanted], origin: str) -> int:
             for wanted in fresh
         ],
     )
+    for wanted in fresh:
+        if wanted.since is not None:
+            begin = begin_of(conn, wanted.since)
+            row = {"subscription": wanted.id, "place": begin.after, "upto": newest, "at": begin.at}
+            conn.execute(backlogs.insert().values(**row, made=0, ended_at=None))
     bump(conn)
     return len(fresh)

@@ -122,6 +122,22 @@ class InboxRow(SQLModel, table=True):
     message: str = Field(sa_type=Text)
 
 
+class BacklogRow(SQLModel, table=True):
+    """The past that a new subscription is told of: the events after `place` up to `upto`, from the time `at` on.
+
+    `made` counts the deliveries that were made of them. `ended_at` is when nothing was left.
+    """
+
+    __tablename__ = "backlogs"
+
+    subscription: str = Field(primary_key=True)
+    place: int = Field(sa_type=BigInteger)
+    upto: int = Field(sa_type=BigInteger)
+    at: int | None = Field(default=None, sa_type=BigInteger)
+    made: int = Field(default=0, sa_type=BigInteger)
+    ended_at: int | None = Field(default=None, sa_type=BigInteger, index=True)
+
+
 class BusCursorRow(SQLModel, table=True):
     """How far a reader of the event log has come, moved in the transaction of what it covers."""
 
@@ -142,6 +158,7 @@ deliveries = table(DeliveryRow)
 destinations = table(DestinationRow)
 inbox = table(InboxRow)
 bus_cursors = table(BusCursorRow)
+backlogs = table(BacklogRow)
 
 
 def prepare_postgresql() -> None:

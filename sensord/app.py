@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -19,13 +19,13 @@ from notifiers.channels import Channel
 from notifiers.channels.inbox import open_inbox
 from notifiers.clock import SYSTEM, Clock, to_us
 from notifiers.delivery import Delivery, open_delivery
+from notifiers.since import parse_since
 from notifiers.subscriptions import Configured, Wanted, sync_configured
-from rules.keys import ONCE
-from rules.triggers import Rule, compile_rule
 from sensord import interpreter
 from sensord.backfill_plans import Backfills
 from sensord.backfilling import Backfilling
-from sensord.config import Config, JobConfig, SensorConfig
+from sensord.chat import Chats, open_chats
+from sensord.config import Config, JobConfig
 from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
 from sensord.launchers.command import CommandConfig, Commands, open_commands
@@ -34,16 +34,10 @@ from sensord.retention import Kept, keep_bounded
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
 from sensord.sensing import Sensing
+from sensord.sensors import open_source, rule_of
 from sensord.slicing import sliced_job
 from sensord.sources import Source
-from sensord.sources.dagster import DagsterConfig, open_dagster
-from sensord.sources.directory import DirectoryConfig, open_directory
-from sensord.sources.lineage import LineageConfig, open_lineage
-from sensord.sources.python import PythonConfig, open_python
-from sensord.sources.runs import RunsConfig, open_runs
-from sensord.sources.s3 import S3Config, open_s3
-from sensord.sources.schedule import ScheduleConfig, open_schedule
-from sensord.sources.topic import TopicConfig, open_topic
+from sensord.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +62,13 @@ class App:
     check_config: Mapping[str, Callable[[Any], str | None]]
     sensings: dict[str, Sensing] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
+    chats: Chats = field(default_factory=Chats)
     serving: bool = False  # True in the daemon, False where a command opened the database by itself.
     ready: bool = False
+    tokens: Tokens = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.tokens = Tokens(self.database, self.clock)
 
     def published(self) -> None:
         """There may be new events: whoever tells of them, or acts on them, looks."""
@@ -89,6 +88,7 @@ class App:
                 group.start_soon(self._sense, name, source, name=f"sensor {name}")
             kept = Kept(**self.config.retention.model_dump())
             group.start_soon(keep_bounded, self.database, kept, self.config.state, self.clock, name="retention")
+            group.start_soon(self.chats.run, name="chats")
             self.ready = True
             task_status.started()
 
@@ -171,7 +171,10 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
                 published=published,
                 keys=sensor.keys.rule,
             )
-            app.sources[name] = await _open_source(name, sensor, app, stack)
+            app.sources[name] = await stack.enter_async_context(
+                open_source(name, sensor, database=database, feed=feed, clock=clock)
+            )
+        app.chats = open_chats(app, channels)
         yield app
 
 
@@ -182,6 +185,8 @@ def _load_channels(config: Config) -> None:
             import_module("notifiers.channels.telegram_api")
         if config.slack is not None:
             import_module("slack_sdk.web.async_client")
+        if config.apprise:
+            import_module("apprise")
 
 
 async def _open_channels(
@@ -206,39 +211,11 @@ async def _open_channels(
         from notifiers.channels.webhook import open_webhook
 
         channels["webhook"] = await stack.enter_async_context(open_webhook(config.webhooks))
+    if config.apprise:
+        from notifiers.channels.apprise import open_apprise
+
+        channels["apprise"] = await stack.enter_async_context(open_apprise(config.apprise, clock=clock))
     return channels
-
-
-_ON_EVENTS: Mapping[type, Callable[..., AbstractAsyncContextManager[Source]]] = {
-    LineageConfig: open_lineage,
-    RunsConfig: open_runs,
-    TopicConfig: open_topic,
-}
-
-
-async def _open_source(name: str, sensor: SensorConfig, app: App, stack: AsyncExitStack) -> Source:
-    if isinstance(sensor.source, DirectoryConfig):
-        return await stack.enter_async_context(open_directory(name, sensor.source, clock=app.clock))
-    if (on_events := _ON_EVENTS.get(type(sensor.source))) is not None:
-        return await stack.enter_async_context(on_events(name, sensor.source, database=app.database, feed=app.feed))
-    if isinstance(sensor.source, PythonConfig):
-        source = open_python(
-            name,
-            sensor.source,
-            jobs=sensor.jobs,
-            remembers=sensor.keys.rule == ONCE,
-            database=app.database,
-            clock=app.clock,
-        )
-        return await stack.enter_async_context(source)
-    if isinstance(sensor.source, S3Config):
-        return await stack.enter_async_context(open_s3(name, sensor.source, clock=app.clock))
-    if isinstance(sensor.source, DagsterConfig):
-        source = open_dagster(name, sensor.source, database=app.database, clock=app.clock)
-        return await stack.enter_async_context(source)
-    if isinstance(sensor.source, ScheduleConfig):
-        return await stack.enter_async_context(open_schedule(name, sensor.source, clock=app.clock))
-    raise TypeError(f"sensor {name}: no source is known for {type(sensor.source).__name__}")
 
 
 def _launcher(commands: Commands, name: str, job: JobConfig) -> Launcher:
@@ -256,22 +233,6 @@ def _job(job: JobConfig, launcher: Launcher, hooks: Hooks, check: Callable[[Any]
         max_backoff=job.retry.max_backoff,
         concurrency=job.concurrency,
         check_config=check,
-    )
-
-
-def rule_of(config: Config, sensor: SensorConfig) -> Rule:
-    """A sensor's rule; the tags of its jobs are under those that it sets itself."""
-    tags: dict[str, str] = {}
-    for job in sensor.jobs:
-        tags |= config.jobs[job].tags
-    return compile_rule(
-        jobs=sensor.jobs,
-        run_key=sensor.run_key,
-        run_config=sensor.run_config,
-        tags=tags | sensor.tags,
-        when=sensor.when,
-        partition_key=sensor.partition_key,
-        priority=sensor.priority or max((config.jobs[job].priority for job in sensor.jobs), default=0),
     )
 
 
@@ -294,7 +255,14 @@ def _checker(schema: Any) -> Callable[[Any], str | None]:
 def _subscriptions(config: Config, clock: Clock) -> Configured:
     at = to_us(clock.now())
     wanted = [
-        Wanted(id=clock.new_id(), topic=one.topic, destination=one.to, at=at, where=one.where)
+        Wanted(
+            id=clock.new_id(),
+            topic=one.topic,
+            destination=one.to,
+            at=at,
+            where=one.where,
+            since=None if one.since is None else parse_since(one.since, clock.now()),
+        )
         for one in config.subscriptions
     ]
     return Configured(wanted=tuple(wanted), at=at)

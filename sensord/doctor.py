@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from sensord.cli.client import ApiError, NoWayError, daemon_url, open_client
+from sensord.cli.client import ApiError, Client, NoWayError, daemon_url, open_client
 from sensord.config import Config
 from sensord.launchers.command import CommandConfig
 from sensord.ledger.looking import look_at
@@ -106,19 +106,27 @@ def _daemon(config: Config) -> Iterator[Finding]:
         return
     try:
         with open_client(config) as api:
-            for sensor in api.call("GET", "/api/sensors")["items"]:
-                if sensor["state"] == "failed":
-                    yield Finding(f"sensor {sensor['name']}", False, str(sensor["reason"]))
-                elif (sensor["lag_seconds"] or 0) > _LATE_SECONDS:
-                    text = f"it is {sensor['lag_seconds']:.0f} s behind: something waits that long to be decided"
-                    yield Finding(f"sensor {sensor['name']}", False, text)
-            for one in api.call("GET", "/api/destinations")["items"]:
-                if one["state"] == "paused":
-                    hint = f"then: sensord destinations resume {one['destination']}"
-                    yield Finding(f"destination {one['destination']}", False, f"paused: {one['reason']}; {hint}")
-            for status in ("dead", "uncertain"):
-                found = api.call("GET", "/api/deliveries", query=[("status", status), ("limit", "100")])["items"]
-                text = f"{len(found)} {status}" + (f": sensord deliveries list status={status}" if found else "")
-                yield Finding("deliveries", not found, text)
+            yield from _told(api)
     except (ApiError, NoWayError) as error:
         yield Finding("daemon", False, str(error))
+
+
+def _told(api: Client) -> Iterator[Finding]:
+    """What the daemon itself knows to be wrong."""
+    for sensor in api.call("GET", "/api/sensors")["items"]:
+        if sensor["state"] == "failed":
+            yield Finding(f"sensor {sensor['name']}", False, str(sensor["reason"]))
+        elif (sensor["lag_seconds"] or 0) > _LATE_SECONDS:
+            text = f"it is {sensor['lag_seconds']:.0f} s behind: something waits that long to be decided"
+            yield Finding(f"sensor {sensor['name']}", False, text)
+    for one in api.call("GET", "/api/destinations")["items"]:
+        if one["state"] == "paused":
+            hint = f"then: sensord destinations resume {one['destination']}"
+            yield Finding(f"destination {one['destination']}", False, f"paused: {one['reason']}; {hint}")
+    for problem in api.call("GET", "/api/overview")["problems"]:
+        if problem["kind"] == "chat":
+            yield Finding("chat", False, problem["text"])
+    for status in ("dead", "uncertain"):
+        found = api.call("GET", "/api/deliveries", query=[("status", status), ("limit", "100")])["items"]
+        text = f"{len(found)} {status}" + (f": sensord deliveries list status={status}" if found else "")
+        yield Finding("deliveries", not found, text)

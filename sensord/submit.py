@@ -216,7 +216,7 @@ class _Connection:
             text = answer.read(2000).decode(errors="replace")
         except self._broken as error:
             raise OSError(f"no proper answer: {error!r}") from error
-        if answer.status in {400, 413, 415, 422}:
+        if answer.status in {400, 403, 413, 415, 422}:
             log.warning("sensord refused an event and it is dropped: %s", text)
         elif answer.status not in {200, 202}:
             raise OSError(f"the daemon answered {answer.status}: {text}")

@@ -18,6 +18,7 @@ SDKS: Mapping[str, str] = {
     "telegram": "notifiers/channels/telegram*.py",
     "httpx": "notifiers/channels/telegram*.py",
     "slack_sdk": "notifiers/channels/slack*.py",
+    "apprise": "notifiers/channels/apprise*.py",
     "watchdog": "sensord/sources/directory*.py",
     "aiobotocore": "sensord/sources/s3*.py",
 }

@@ -59,13 +59,21 @@ class Client:
         data = answer.read()
         return json.loads(data) if data else None
 
-    def stream(self, path: str, *, query: Sequence[tuple[str, str]] = ()) -> Iterator[bytes]:
-        """The pieces of an answer as they come, for as long as they do."""
+    def stream(
+        self, path: str, *, query: Sequence[tuple[str, str]] = (), silent: float | None = None
+    ) -> Iterator[bytes]:
+        """The pieces of an answer as they come, for as long as they do.
+
+        NoWayError where it breaks off, which no piece for `silent` seconds counts as.
+        """
         answer = self._send("GET", path, None, query)
         if self._connection.sock is not None:
-            self._connection.sock.settimeout(None)
-        while piece := answer.read1(65536):
-            yield piece
+            self._connection.sock.settimeout(silent)
+        try:
+            while piece := answer.read1(65536):
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise NoWayError(f"the daemon's answer broke off: {error}") from None
 
     def _send(self, method: str, path: str, body: Any, query: Sequence[tuple[str, str]]) -> http.client.HTTPResponse:
         target = quote(path, safe="/:") + (f"?{urlencode(query, errors='surrogateescape')}" if query else "")
@@ -111,22 +119,41 @@ def daemon_url(config: Config) -> str | None:
 @contextmanager
 def open_client(config: Config) -> Iterator[Client]:
     """The API of the running daemon, or of our own where none runs. NoWayError where there is neither."""
-    token = config.http.token.get_secret_value() if config.http.token is not None else None
     url = daemon_url(config)
     if url is not None:
-        parts = urlsplit(url)
-        connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=_SECONDS)
-        try:
-            yield Client(connection, token, daemon=True)
-        finally:
-            connection.close()
+        with _at(url, config) as client:
+            yield client
         return
     with _own(config) as path:
         own = _UnixConnection(path)
         try:
-            yield Client(own, token, daemon=False)
+            yield Client(own, _token(config), daemon=False)
         finally:
             own.close()
+
+
+@contextmanager
+def open_daemon(config: Config) -> Iterator[Client]:
+    """The API of the running daemon. NoWayError where none runs."""
+    url = daemon_url(config)
+    if url is None:
+        raise NoWayError("no daemon runs, so nothing comes; start one: sensord run")
+    with _at(url, config) as client:
+        yield client
+
+
+@contextmanager
+def _at(url: str, config: Config) -> Iterator[Client]:
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "127.0.0.1", parts.port, timeout=_SECONDS)
+    try:
+        yield Client(connection, _token(config), daemon=True)
+    finally:
+        connection.close()
+
+
+def _token(config: Config) -> str | None:
+    return config.http.token.get_secret_value() if config.http.token is not None else None
 
 
 @contextmanager

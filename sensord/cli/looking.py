@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sensord.cli import backfills, partitions, runs, telling
+from sensord.cli import backfills, deliveries, events, partitions, runs, telling
 from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
         "a job run for many of its partitions",
         ("id", "job", "status", "first", "last", "done", "failed", "created_at", "ended_at"),
     ),
-    "events": ("what happened", ("id", "time", "topic", "severity", "message")),
+    "events": ("what happened", events.COLUMNS),
     "subscriptions": ("who is told of what", ("id", "topic", "destination", "where", "origin")),
-    "deliveries": ("what was told to whom", ("id", "destination", "status", "attempts", "next_attempt_at", "error")),
+    "deliveries": ("what was told to whom", deliveries.COLUMNS),
     "keys": ("the run_keys that dedupe", ("sensor", "job", "run_key", "run", "claimed_at")),
     "ticks": ("what was sensed and decided", ("at", "sensor", "subject", "outcome", "reason", "run")),
     "destinations": ("destinations that are paused or moved", ("destination", "state", "reason", "since", "moved_to")),
@@ -47,7 +47,19 @@ def register(app: typer.Typer) -> None:
 
 def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
     group = typer.Typer(help=f"{name.capitalize()}: {what}.", no_args_is_help=True)
+    own = VERBS.get(name, {})
+    if name == "deliveries":
+        group.callback(invoke_without_command=True)(deliveries.overview)
+    if "list" not in own:
+        _add_list(group, name, columns)
+    if name not in _WITHOUT_SHOW:
+        _add_show(group, name)
+    for verb, command in own.items():
+        group.command(verb)(command)
+    return group
 
+
+def _add_list(group: typer.Typer, name: str, columns: tuple[str, ...]) -> None:
     @group.command("list", help=f"List {name}, newest first; e.g. `sensord {name} list {columns[1]}=VALUE`.")
     def listed(
         context: typer.Context,
@@ -71,26 +83,22 @@ def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
         if page.get("next"):
             typer.echo(f"more: --after {page['next']}", err=True)
 
-    if name not in _WITHOUT_SHOW:
 
-        @group.command("show", help=f"Show one of the {name}.")
-        def shown(context: typer.Context, which: str, json: Json = False) -> None:
-            from sensord.cli.show import as_json, facts
+def _add_show(group: typer.Typer, name: str) -> None:
+    @group.command("show", help=f"Show one of the {name}.")
+    def shown(context: typer.Context, which: str, json: Json = False) -> None:
+        from sensord.cli.show import as_json, facts
 
-            with client(context) as api:
-                item = api.call("GET", f"/api/{name}/{which}")
-                if name in MORE:
-                    item |= MORE[name](api, item)
-            if json:
-                as_json(item)
-            elif name in DRAWN:
-                DRAWN[name](item)
-            else:
-                facts(item)
-
-    for verb, command in VERBS.get(name, {}).items():
-        group.command(verb)(command)
-    return group
+        with client(context) as api:
+            item = api.call("GET", f"/api/{name}/{which}")
+            if name in MORE:
+                item |= MORE[name](api, item)
+        if json:
+            as_json(item)
+        elif name in DRAWN:
+            DRAWN[name](item)
+        else:
+            facts(item)
 
 
 def show_key(context: typer.Context, run_key: str, json: Json = False) -> None:
@@ -213,9 +221,19 @@ VERBS: dict[str, dict[str, Callable[..., None]]] = {
     "jobs": {"launch": runs.launch},
     "backfills": {"cancel": backfills.cancel},
     "runs": {"cancel": runs.cancel, "retry": runs.retry, "logs": runs.logs},
-    "events": {"publish": telling.publish, "replay": telling.replay},
+    "events": {
+        "list": events.listed,
+        "follow": events.follow,
+        "publish": telling.publish,
+        "replay": telling.replay,
+    },
     "subscriptions": {"add": telling.subscribe, "remove": telling.unsubscribe},
-    "deliveries": {"replay": telling.replay, "resume": resume},
+    "deliveries": {
+        "list": deliveries.listed,
+        "why": deliveries.why,
+        "replay": deliveries.replay,
+        "resume": resume,
+    },
     "keys": {"show": show_key, "forget": forget, "expire": expire},
     "destinations": {"resume": resume},
 }

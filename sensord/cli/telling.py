@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sensord.cli.client import Client
 
 _LOOK_SECONDS = 0.5
+_PAST_SECONDS, _PAST_LOOK_SECONDS = 10.0, 0.05
 
 
 def register(app: typer.Typer) -> None:
@@ -51,22 +52,44 @@ def publish(
 def subscribe(
     context: typer.Context,
     topic: Annotated[str, typer.Argument(help="A topic; `*` is one token, `>` the rest.")],
-    destination: Annotated[str, typer.Argument(help="telegram:ID, slack:CHANNEL, webhook:NAME, console: or inbox:")],
+    destination: Annotated[
+        str, typer.Argument(help="telegram:ID, slack:CHANNEL, webhook:NAME, apprise:NAME, console: or inbox:")
+    ],
     where: Annotated[
         list[str] | None, typer.Option(metavar="CONDITION", help="e.g. 'severity>=warning' or job=load")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Tell it of what was since then too: a time, so long ago (2h), or an event's id.")
     ] = None,
     json: Json = False,
 ) -> None:
     """Tell a destination of the events of a topic."""
     from sensord.cli.show import as_json
 
-    body = {"topic": topic, "to": destination, "where": conditions(where)}
+    body: dict[str, Any] = {"topic": topic, "to": destination, "where": conditions(where)}
     with client(context) as api:
-        answer = api.call("POST", "/api/subscriptions", body)
+        answer = api.call("POST", "/api/subscriptions", body if since is None else {**body, "since": since})
+        if answer["backlog"] is not None and api.daemon:
+            answer["backlog"] = _past(api, answer["id"])
     if json:
         as_json(answer)
-    else:
-        typer.echo(f"subscription {answer['id']}" + (" holds already" if answer["duplicate"] else ""))
+        return
+    typer.echo(f"subscription {answer['id']}" + (" holds already" if answer["duplicate"] else ""))
+    if answer["backlog"] is not None:
+        count, words = answer["backlog"]["deliveries"], "" if answer["backlog"]["done"] else " so far"
+        typer.echo(f"earlier events that go to {destination}: {count:,}{words}")
+    elif since is not None:
+        typer.echo("it is told of nothing earlier, since it is not new", err=True)
+
+
+def _past(api: Client, subscription: str) -> dict[str, Any]:
+    """How many earlier events it is told of: all of them, or as far as that has come."""
+    deadline = time.monotonic() + _PAST_SECONDS
+    while True:
+        found: dict[str, Any] = api.call("GET", f"/api/subscriptions/{subscription}")["backlog"]
+        if found["done"] or time.monotonic() > deadline:
+            return found
+        time.sleep(_PAST_LOOK_SECONDS)
 
 
 def unsubscribe(context: typer.Context, subscription: str, json: Json = False) -> None:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from notifiers.channels import split_destination
 from sensord.config.chains import circles, unknown_jobs
 from sensord.config.errors import translated
-from sensord.config.fields import CHANNELS, NO_TARGET
+from sensord.config.fields import CHANNELS, NAMED, NO_TARGET
 from sensord.config.file import Document
 from sensord.config.parts import JobConfig, SensorConfig
 from sensord.config.problems import ConfigError, Loc, Problem, did_you_mean, problem
@@ -85,9 +85,10 @@ def _destination(document: Document, loc: Loc, to: str) -> Iterator[Problem]:
     except ValueError:
         return  # The field's own check says so.
     place = document.place(loc)
-    if channel == "webhook" and target and target not in (names := _names(document.data, "webhooks")):
-        yield problem(place, loc, f"there is no webhook {target!r}", hint=did_you_mean(target, names, "webhooks"))
-    elif channel in CHANNELS and channel not in ("webhook", *NO_TARGET) and document.data.get(channel) is None:
+    section = NAMED.get(channel)
+    if section is not None and target and target not in (names := _names(document.data, section)):
+        yield problem(place, loc, f"there is no {channel} {target!r}", hint=did_you_mean(target, names, section))
+    elif channel in CHANNELS and channel not in (*NAMED, *NO_TARGET) and document.data.get(channel) is None:
         yield problem(place, loc, f"{channel} is not configured", hint=f"add a section '{channel}:' with its token")
 
 

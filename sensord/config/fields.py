@@ -10,11 +10,14 @@ from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, V
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from notifiers.channels import split_destination
+from notifiers.clock import EPOCH
 from notifiers.settings import Duration
 
-CHANNELS = ("telegram", "slack", "webhook", "console", "inbox")
+CHANNELS = ("telegram", "slack", "webhook", "apprise", "console", "inbox")
 """The channels that a destination may name; the last two need no configuration and no target."""
 NO_TARGET = ("console", "inbox")
+NAMED = {"webhook": "webhooks", "apprise": "apprise"}
+"""Channels whose targets are names, and the section that has them."""
 
 _NAME = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
 _CENTURY = 36_500 * 86_400.0
@@ -51,6 +54,14 @@ def _pattern(value: str) -> str:
     from rules.topics import check_pattern
 
     check_pattern(value)
+    return value
+
+
+def _moment(value: str) -> str:
+    from notifiers.since import parse_since
+
+    if parse_since(value, EPOCH).at is None:
+        raise ValueError(f"{value!r} is the id of an event; write a time (2026-11-21T01:02:03Z), or so long ago: 2h")
     return value
 
 
@@ -144,6 +155,7 @@ Period = Annotated[Duration, Field(gt=0, le=_CENTURY)]
 """A duration that is not zero, and at most a century, so that no time overflows."""
 Pause = Annotated[Duration, Field(ge=0, le=_CENTURY)]
 Topic = Annotated[str, AfterValidator(_topic)]
+Moment = Annotated[str, AfterValidator(_moment)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Destination = Annotated[str, AfterValidator(check_destination)]
 TextTemplate = Annotated[str, AfterValidator(_text_template)]

@@ -59,7 +59,7 @@ class Secrets:
 def _secret_fields(annotation: Any, value: Any, loc: Loc) -> Iterator[tuple[Loc, Any]]:
     """Follow the data along the models' annotations to every field that is a secret."""
     for arm in _arms(annotation):
-        if arm is SecretStr:
+        if arm is SecretStr or (isinstance(value, str) and getattr(arm, "SECRET_AS_TEXT", False)):
             yield loc, value
         for key, below in _below(arm, value):
             yield from _secret_fields(below, value[key], (*loc, key))

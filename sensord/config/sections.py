@@ -18,11 +18,13 @@ from pydantic import (
     model_validator,
 )
 
+from notifiers.channels.apprise import AppriseConfig
 from notifiers.channels.slack import SlackConfig
 from notifiers.channels.telegram import TelegramConfig
 from notifiers.channels.webhook import WebhookConfig
+from notifiers.chat.settings import ChatConfig
 from notifiers.settings import Secret, Settings
-from sensord.config.fields import Count, Destination, Name, Pattern, Period, Text, Where
+from sensord.config.fields import Count, Destination, Moment, Name, Pattern, Period, Text, Where
 from sensord.config.parts import JobConfig, SensorConfig
 from sensord.logs import Format, Level
 from sensord.secrets import redact, redacted
@@ -56,8 +58,11 @@ class SubscriptionConfig(Settings):
     """One entry of `subscriptions:`: what is told to whom."""
 
     topic: Pattern = Field(description="a topic; `*` stands for one token, `>` for the rest")
-    to: Destination = Field(description="telegram:ID, slack:CHANNEL, webhook:NAME, console: or inbox:")
+    to: Destination = Field(description="telegram:ID, slack:CHANNEL, webhook:NAME, apprise:NAME, console: or inbox:")
     where: Where = Field(default_factory=dict, description="a filter over the event's fields")
+    since: Moment | None = Field(
+        default=None, description="when first made, told of what was since that time too, or for so long: 2h"
+    )
 
 
 class RetentionConfig(Settings):
@@ -95,7 +100,9 @@ class Config(Settings):
     http: HttpConfig = Field(default_factory=HttpConfig)
     telegram: TelegramConfig | None = None
     slack: SlackConfig | None = None
+    chat: ChatConfig = Field(default_factory=ChatConfig)
     webhooks: dict[Name, WebhookConfig] = Field(default_factory=dict)
+    apprise: dict[Name, AppriseConfig] = Field(default_factory=dict, description="services, by apprise's URLs")
     jobs: dict[Name, JobConfig] = Field(default_factory=dict)
     sensors: dict[Name, SensorConfig] = Field(default_factory=dict)
     subscriptions: list[SubscriptionConfig] = Field(default_factory=list)

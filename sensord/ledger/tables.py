@@ -145,6 +145,21 @@ class BackfillPartitionRow(SQLModel, table=True):
     run: str | None = None
 
 
+class TokenRow(SQLModel, table=True):
+    """What a program may publish and read with. `hash` is that of the secret, which is kept nowhere."""
+
+    __tablename__ = "tokens"
+
+    name: str = Field(primary_key=True)
+    id: str
+    hash: str
+    publish: str = Field(sa_type=Text)
+    read: str = Field(sa_type=Text)
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int | None = Field(default=None, sa_type=BigInteger)
+    revoked_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
 runs = table(RunRow)
 run_keys = table(RunKeyRow)
 ticks = table(TickRow)
@@ -152,6 +167,7 @@ seen = table(SeenRow)
 sensors = table(SensorRow)
 backfills = table(BackfillRow)
 backfill_partitions = table(BackfillPartitionRow)
+tokens = table(TokenRow)
 
 
 def prepare_postgresql() -> None:

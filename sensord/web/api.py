@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.web_urldispatcher import AbstractRoute
 
 from sensord.app import App
+from sensord.tokens import Scope
 from sensord.web.metrics import Metrics
 from sensord.web.openapi import describe
 from sensord.web.pages import Pages
@@ -26,13 +27,14 @@ _IDLE_SECONDS = 30.0
 
 def build_web(app: App) -> web.Application:
     """The application: routes of `sensord.web.routes`, the page, and one guard before all of them."""
-    guard = Guard(app.config.http)
+    guard = Guard(app.config.http, app.tokens)
     closing = anyio.Event()
     metrics = Metrics(app)
     public: set[AbstractRoute] = set()
     paged: set[AbstractRoute] = set()
+    scopes: dict[AbstractRoute, Scope] = {}
     pages = Pages(app, guard)
-    application = web.Application(middlewares=[guard_middleware(guard, public, paged, pages.login)])
+    application = web.Application(middlewares=[guard_middleware(guard, public, scopes, paged, pages.login)])
     table = [*endpoints(app, closing, metrics), *pages.endpoints()]
     description = describe(table)
     for endpoint in [*table, description]:
@@ -43,9 +45,12 @@ def build_web(app: App) -> web.Application:
                 public.add(route)
             if endpoint.page:
                 paged.add(route)
+            if endpoint.scope is not None:
+                scopes[route] = endpoint.scope
     application.on_response_prepare.append(add_headers)
 
     async def begin(_application: web.Application) -> None:
+        await app.tokens.load()
         await metrics.begin()
 
     async def end(_application: web.Application) -> None:

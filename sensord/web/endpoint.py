@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -25,7 +25,7 @@ class Endpoint:
 
     `query` is name → (schema, description); `body` the JSON Schema of a body, where there may be one; `answers`
     status → (description, JSON Schema or None). `gives` is the answer's media type. A `page` is answered
-    with the login form where a browser has no token yet.
+    with the login form where a browser has no token yet. A token for some topics is taken where `scope` is one of its.
     """
 
     method: str
@@ -39,6 +39,7 @@ class Endpoint:
     gives: str = "application/json"
     public: bool = False
     page: bool = False
+    scope: Literal["publish", "read"] | None = None
 
     @property
     def pattern(self) -> str:

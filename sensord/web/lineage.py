@@ -9,7 +9,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from hashlib import sha1
 from typing import Any
 from uuid import UUID
 
@@ -23,12 +22,12 @@ from rules.topics import as_token
 from sensord.app import App
 from sensord.sources.lineage import TOKEN
 from sensord.web.body import MAX_BODY, checked_text, kind, object_of, read_body, text_of, too_large
+from sensord.web.ids import named_id
 from sensord.web.problems import Problem, answer, shown
 
 STATES = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
 _SEVERITY = {"COMPLETE": Severity.info, "ABORT": Severity.warning, "FAIL": Severity.error}
 _NAMESPACE = UUID("0f1b6c0e-6a55-5b0f-8f0e-3a5c0d4f7c11")
-_VARIANT = {f"{digit:x}": f"{digit & 3 | 8:x}" for digit in range(16)}
 _SOURCE = "sensord:openlineage"  # Nobody else can publish as this.
 _KEPT = 8 * 1024  # Bytes of one facet; Spark's plans have hundreds of kilobytes, and start no job.
 _ASSERTIONS = 200  # Of one event; more is no message for a person.
@@ -134,10 +133,7 @@ def _text(holder: Mapping[str, Any], label: str, key: str) -> str:
 
 
 def _id(*parts: str) -> str:
-    """Their UUIDv5, by hand: uuid.UUID takes five times as long to make one."""
-    name = "".join(f"{len(part)} {part} " for part in parts).encode()
-    told = sha1(_NAMESPACE.bytes + name, usedforsecurity=False).hexdigest()
-    return f"{told[:8]}-{told[8:12]}-5{told[13:16]}-{_VARIANT[told[16]]}{told[17:20]}-{told[20:32]}"
+    return named_id(_NAMESPACE, "".join(f"{len(part)} {part} " for part in parts))
 
 
 def _time(body: Mapping[str, Any], clock: Clock) -> datetime:

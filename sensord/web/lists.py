@@ -11,10 +11,8 @@ from sqlalchemy import Connection
 
 from notifiers.listing import (
     get_delivery,
-    get_event,
     get_subscription,
     list_deliveries,
-    list_events,
     list_inbox,
     list_subscriptions,
 )
@@ -68,7 +66,6 @@ class Lists:
         return [
             *(self._list(listing) for listing in self._listings()),
             self._one("runs", "run", schemas.RUN, get_run),
-            self._one("events", "event", schemas.EVENT, get_event),
             self._one("subscriptions", "subscription", schemas.SUBSCRIPTION, get_subscription),
             self._one("deliveries", "delivery", schemas.DELIVERY, get_delivery),
             Endpoint(
@@ -138,15 +135,6 @@ class Lists:
 
     def _told(self) -> list[Listing]:
         return [
-            Listing(
-                name="events",
-                what="Events (topic is a pattern, severity may be `>=warning`)",
-                filters=("id", "type", "source", "subject", "run", "job", "sensor", "topic", "severity"),
-                cursor=_NUMBER,
-                item=schemas.EVENT,
-                read=self._bus(list_events),
-                several=False,
-            ),
             Listing(
                 name="subscriptions",
                 what="Subscriptions that hold (or, with `ended=true`, that ended)",

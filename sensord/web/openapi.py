@@ -48,6 +48,11 @@ def _document(table: Sequence[Endpoint]) -> dict[str, Any]:
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
                 "cookie": {"type": "apiKey", "in": "cookie", "name": "sensord_token"},
+                "scoped": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "a token of POST /api/tokens, which may publish or read on some topics",
+                },
             }
         },
     }
@@ -72,6 +77,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["requestBody"] = {"content": content, "required": bool(endpoint.body.get("required"))}
     if endpoint.public:
         operation["security"] = []
+    elif endpoint.scope is not None:
+        operation["security"] = [{"token": []}, {"cookie": []}, {"scoped": [endpoint.scope]}]
     return operation
 
 

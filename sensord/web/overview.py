@@ -41,23 +41,25 @@ class Overview:
     async def __call__(self, request: web.Request) -> web.Response:
         """Counts are of the runs requested since midnight UTC."""
         only(request)
+        return answer(await self.look())
+
+    async def look(self) -> dict[str, Any]:
+        """The same for whoever asks in another way."""
         now = self._app.clock.now()
         midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
         facts = await self._app.database.read(lambda conn: _read(conn, midnight))
         problems = self._problems(facts)
-        return answer(
-            {
-                "well": not problems,
-                "sentence": _sentence(problems, facts.runs),
-                "problems": problems,
-                "today": dict(facts.runs),
-                "open": dict(facts.open),
-                "undelivered": facts.undelivered,
-                "destinations": [one for one in facts.destinations if one["state"] == "paused"],
-                "ready": self._app.ready,
-                "place": facts.event,
-            }
-        )
+        return {
+            "well": not problems,
+            "sentence": _sentence(problems, facts.runs),
+            "problems": problems,
+            "today": dict(facts.runs),
+            "open": dict(facts.open),
+            "undelivered": facts.undelivered,
+            "destinations": [one for one in facts.destinations if one["state"] == "paused"],
+            "ready": self._app.ready,
+            "place": facts.event,
+        }
 
     def _problems(self, facts: _Facts) -> list[dict[str, str]]:
         """Each with a kind, a sentence, and where to look further; the gravest first."""
@@ -70,6 +72,7 @@ class Overview:
                 words = _count(waiting, "message") if waiting else "nothing"
                 text = f"{one['destination']} gets no messages: {one['reason']}; {words} waiting"
                 found.append({"kind": "destination", "text": text, "link": "#destinations"})
+        found += ({"kind": "chat", "text": text, "link": ""} for text in self._app.chats.troubles)
         for name, sensing in sorted(self._app.sensings.items()):
             if sensing.failing is not None:
                 found.append({"kind": "sensor", "text": f"Sensor {name} fails: {sensing.failing}", "link": "#sensors"})

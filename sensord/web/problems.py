@@ -10,17 +10,28 @@ from aiohttp import web
 
 
 class Problem(Exception):
-    """A request that is not done: its status, a sentence for whoever sent it, and headers that belong to it."""
+    """A request that is not done: its status, a sentence for whoever sent it, and headers that belong to it.
 
-    def __init__(self, status: int, sentence: str, *, headers: Mapping[str, str] | None = None) -> None:
+    `more` stands beside the sentence in the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        sentence: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(sentence)
         self.status = status
         self.sentence = sentence
         self.headers = dict(headers or {})
+        self.more = dict(more or {})
 
     def response(self) -> web.Response:
         """The answer that says so. The connection ends with it where a body may still be on its way."""
-        return answer({"error": self.sentence}, self.status, headers=self.headers)
+        return answer({"error": self.sentence, **self.more}, self.status, headers=self.headers)
 
 
 def answer(value: Any, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from aiohttp import web
 
@@ -15,6 +15,8 @@ from notifiers.clock import EPOCH, Clock
 from rules.event import Event, Severity
 from rules.topics import check_topic
 from sensord.app import App
+from sensord.tokens import FULL, Access
+from sensord.web.access import access_of, check_publishing
 from sensord.web.body import (
     JSON_TYPES,
     check_type,
@@ -25,11 +27,14 @@ from sensord.web.body import (
     read_body,
     text_of,
 )
+from sensord.web.ids import named_id
 from sensord.web.problems import Problem, answer, shown
 
 CLOUDEVENT = "application/cloudevents+json"
 PLAIN_KEYS = ("topic", "message", "data", "severity", "type", "subject", "source", "id", "time", "run", "job", "sensor")
-_TYPES = JSON_TYPES | {CLOUDEVENT}
+BATCH = "application/cloudevents-batch+json"
+MAX_BATCH = 1000
+_TYPES = JSON_TYPES | {CLOUDEVENT, BATCH}
 _OURS = "sensord"
 _NAMESPACE = UUID("5e4504d0-1d5e-5f43-9c2a-0d6f4b1a7e21")
 _RUN = re.compile(r"[0-9a-f-]{36}")
@@ -43,26 +48,53 @@ class Intake:
         self._app = app
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Publish one event. The same (source, id) a second time is answered alike and is no second event."""
-        event = await self._read(request)
-        (new,) = await self._app.bus.publish([event])
-        if new:
+        """Publish one event, or a batch: all of it or nothing. The same (source, id) again is no second event."""
+        batch, single = await self._read(request)
+        found = await self._app.bus.publish(batch)
+        if any(found):
             self._app.published()
-        return answer({"id": event.id, "duplicate": not new}, 202)
+        shapes = [{"id": event.id, "duplicate": not new} for event, new in zip(batch, found, strict=True)]
+        return answer(shapes[0] if single else {"items": shapes}, 202)
 
-    async def _read(self, request: web.Request) -> Event:
-        if request.content_type == "application/cloudevents-batch+json":
-            raise Problem(415, "batches of CloudEvents are not taken; send one event a request")
+    async def _read(self, request: web.Request) -> tuple[list[Event], bool]:
+        """The events, and whether it is one that came by itself."""
+        clock, access = self._app.clock, access_of(request)
         attributes = {name[len(_HEADER) :].lower(): _decoded(name, value) for name, value in _ce_headers(request)}
         if attributes:
-            return cloud_event({**attributes, "data": await _binary_data(request)}, self._app.clock)
+            event = cloud_event({**attributes, "data": await _binary_data(request)}, clock)
+            check_publishing(access, event)
+            return [event], True
         check_type(request, _TYPES)
         body = parse_json(await read_body(request))
-        if not isinstance(body, dict):
-            raise Problem(400, f"the body is {kind(body)}; send one event, an object")
-        if request.content_type == CLOUDEVENT or "specversion" in body:
-            return cloud_event(body, self._app.clock)
-        return plain_event(body, self._app.clock)
+        if isinstance(body, list) and request.content_type != CLOUDEVENT:
+            return read_batch(body, clock, access, cloud=request.content_type == BATCH), False
+        if request.content_type == BATCH:
+            raise Problem(400, f"the body is {kind(body)}; send a batch as a list of CloudEvents")
+        event = _read_one(body, clock, cloud=request.content_type == CLOUDEVENT)
+        check_publishing(access, event)
+        return [event], True
+
+
+def read_batch(body: list[Any], clock: Clock, access: Access = FULL, *, cloud: bool) -> list[Event]:
+    """The events of a batch; Problem names the first that is none, or may not be published, and its `index`."""
+    if len(body) > MAX_BATCH:
+        raise Problem(413, f"the batch has {len(body)} events; at most {MAX_BATCH} are taken, so send several")
+    found: list[Event] = []
+    for index, one in enumerate(body):
+        try:
+            event = _read_one(one, clock, cloud=cloud)
+            check_publishing(access, event)
+        except Problem as problem:
+            sentence = f"of the batch, event {index} (the first is 0): {problem.sentence}; nothing was published"
+            raise Problem(problem.status, sentence, more={"index": index}) from None
+        found.append(event)
+    return found
+
+
+def _read_one(body: Any, clock: Clock, *, cloud: bool) -> Event:
+    if not isinstance(body, dict):
+        raise Problem(400, f"this is {kind(body)}; an event is an object")
+    return cloud_event(body, clock) if cloud or "specversion" in body else plain_event(body, clock)
 
 
 def _ce_headers(request: web.Request) -> list[tuple[str, str]]:
@@ -148,7 +180,7 @@ def outside_id(source: str, given: str) -> str:
     UUID: two sources may use the same one, and nobody can take the id of an event that is yet to come. The id
     that was sent stays in the event's data as `ce_id`.
     """
-    return str(uuid5(_NAMESPACE, f"{len(source)} {source} {given}"))
+    return named_id(_NAMESPACE, f"{len(source)} {source} {given}")
 
 
 def _data(body: Mapping[str, Any], given: str | None) -> dict[str, Any]:

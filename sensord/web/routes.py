@@ -8,18 +8,22 @@ from aiohttp import web
 from sensord.app import App
 from sensord.web import schemas
 from sensord.web.backfill_routes import backfill_endpoints
+from sensord.web.chat import ChatPeople
+from sensord.web.dead_letters import DeadLetters
 from sensord.web.endpoint import Endpoint, one, only
+from sensord.web.events import SINCE, Events
 from sensord.web.lineage import Lineage
 from sensord.web.lists import Lists
 from sensord.web.logs import Logs
 from sensord.web.metrics import Metrics
 from sensord.web.overview import Overview
 from sensord.web.problems import Problem, answer
-from sensord.web.publish import CLOUDEVENT, Intake
+from sensord.web.publish import BATCH, CLOUDEVENT, Intake
 from sensord.web.runs import Runs
 from sensord.web.sensors import Jobs, Sensors
 from sensord.web.stream import Stream
 from sensord.web.telling import Telling
+from sensord.web.tokens import Tokens
 
 _FLAG = ({"type": "string", "enum": ["0", "1", "false", "true"]}, "1 or 0")
 
@@ -32,6 +36,10 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *backfill_endpoints(app),
         *_sensing(app),
         *_telling(app),
+        *DeadLetters(app).endpoints(),
+        *Tokens(app).endpoints(),
+        *Events(app).endpoints(),
+        *ChatPeople(app).endpoints(),
         *Lists(app).endpoints(),
         *_looking(app, closing),
         *_health(app, metrics),
@@ -44,10 +52,16 @@ def _intake(app: App) -> list[Endpoint]:
             method="POST",
             path="/api/events",
             handler=Intake(app).__call__,
-            summary="Publish an event; answered once it is durable. A repeated (source, id) is no second event.",
+            summary="Publish an event, or a list of them as a whole; answered once durable. "
+            "A repeated (source, id) is no second event.",
             body=schemas.PUBLISH,
-            takes=("application/json", CLOUDEVENT),
-            answers={202: ("the event is durable", schemas.PUBLISHED)},
+            takes=("application/json", CLOUDEVENT, BATCH),
+            answers={
+                202: ("it is durable", schemas.PUBLISHED),
+                400: ("no event; of a batch, the `index` of the first that is none", schemas.WRONG_EVENT),
+                403: ("the token may not publish there", schemas.WRONG_EVENT),
+            },
+            scope="publish",
         ),
         Endpoint(
             method="POST",
@@ -242,7 +256,9 @@ def _looking(app: App, closing: anyio.Event) -> list[Endpoint]:
             query={
                 "topic": ({"type": "string"}, "a pattern; `*` is one token, `>` the rest"),
                 "after": ({"type": "string", "pattern": "^[0-9]{1,18}$"}, "as Last-Event-ID"),
+                "since": SINCE,
             },
+            scope="read",
             answers={200: ("events for ever", None), 503: ("too many streams", schemas.ERROR)},
             gives="text/event-stream",
         ),

@@ -142,7 +142,10 @@ EVENT = _object(
     },
     required=("id", "source", "type", "topic", "time", "severity", "message"),
 )
-SUBSCRIPTION = _object({"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT}, required=("id", "topic"))
+BACKLOG = nullable(_whole({"deliveries": NUMBER, "done": YES}))
+SUBSCRIPTION = _object(
+    {"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "backlog": BACKLOG}, required=("id", "topic")
+)
 DELIVERY = _object(
     {
         "id": ID,
@@ -207,12 +210,38 @@ CLOUD_EVENT = _object(
     {"specversion": {"const": "1.0"}, "id": TEXT, "source": TEXT, "type": TEXT, "topic": TEXT, "data": {}},
     required=("specversion", "id", "source", "type"),
 )
-PUBLISH: Schema = {"anyOf": [PLAIN_EVENT, CLOUD_EVENT]}
-PUBLISHED = _whole({"id": ID, "duplicate": YES})
+ANY_EVENT: Schema = {"anyOf": [PLAIN_EVENT, CLOUD_EVENT]}
+PUBLISH: Schema = {"anyOf": [PLAIN_EVENT, CLOUD_EVENT, {"type": "array", "items": ANY_EVENT, "maxItems": 1000}]}
+_TAKEN_ONE = _whole({"id": ID, "duplicate": YES})
+PUBLISHED: Schema = {"anyOf": [_TAKEN_ONE, _whole({"items": {"type": "array", "items": _TAKEN_ONE}})]}
+WRONG_EVENT = _object({"error": TEXT, "index": NUMBER}, required=("error",))
+_PATTERNS: Schema = {"type": "array", "items": TEXT, "maxItems": 50}
+_TOKEN = {"name": TEXT, "publish": _PATTERNS, "read": _PATTERNS, "expires_at": nullable(TIME)}
+NEW_TOKEN = _object(
+    {"name": TEXT, "publish": _PATTERNS, "read": _PATTERNS, "expires": TEXT}, required=("name",), closed=True
+)
+MADE_TOKEN = _whole({**_TOKEN, "token": TEXT})
+TOKEN = _whole({**_TOKEN, "created_at": TIME, "revoked_at": nullable(TIME), "state": TEXT})
 TAKEN = _whole({"id": nullable(ID), "duplicate": YES})
 LINEAGE = _object({"eventType": TEXT, "eventTime": TEXT, "run": OBJECT, "job": OBJECT, "producer": TEXT}, required=())
-SUBSCRIBE = _object({"topic": TEXT, "to": TEXT, "where": OBJECT}, required=("topic", "to"), closed=True)
-SUBSCRIBED = _whole({"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "duplicate": YES})
+SUBSCRIBE = _object({"topic": TEXT, "to": TEXT, "where": OBJECT, "since": TEXT}, required=("topic", "to"), closed=True)
+SUBSCRIBED = _whole(
+    {"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "duplicate": YES, "backlog": BACKLOG}
+)
+REPLAY = _object(
+    {
+        "status": {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]},
+        "destination": TEXT,
+        "subscription": TEXT,
+        "after": TEXT,
+        "dry_run": YES,
+    },
+    required=("status",),
+    closed=True,
+)
+REPLAYED = _whole({"replayed": NUMBER, "next": nullable(TEXT)})
+_COUNT = _whole({"destination": TEXT, "status": TEXT, "count": NUMBER, "paused": YES})
+COUNTED = _whole({"dry_run": YES, "count": NUMBER, "destinations": {"type": "array", "items": _COUNT}})
 RESUME = _object({"destination": TEXT}, required=("destination",), closed=True)
 KEY = _object({"sensor": nullable(TEXT), "job": TEXT, "run_key": TEXT}, required=("job", "run_key"), closed=True)
 EXPIRE = _object(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from sensord.config import HttpConfig
+from sensord.tokens import FULL, Access, Scope, Tokens
+from sensord.web.access import ACCESS
 from sensord.web.problems import Problem
 
 if TYPE_CHECKING:
@@ -43,25 +45,28 @@ HEADERS = {
 
 
 class Guard:
-    """Decides whether a request goes on to its route, by the configuration of `http:`."""
+    """Decides whether a request goes on to its route, by the configuration of `http:` and the tokens there are."""
 
-    def __init__(self, config: HttpConfig) -> None:
+    def __init__(self, config: HttpConfig, tokens: Tokens) -> None:
+        self._tokens = tokens
         self._token = None if config.token is None else config.token.get_secret_value().encode()
         # What a browser keeps is made from the token and is not the token: it opens nothing but this daemon.
         self.session = "" if self._token is None else hmac.new(self._token, b"sensord page", "sha256").hexdigest()
         self._names = _LOOPBACK | {name.lower() for name in (config.host, *config.allowed_hosts)}
         self._any_address = _is_wildcard(config.host)
 
-    def admit(self, request: web.Request, public: Collection[AbstractRoute]) -> None:
+    def admit(
+        self, request: web.Request, public: Collection[AbstractRoute], scopes: Mapping[AbstractRoute, Scope]
+    ) -> None:
         """Pass a request that may go on; Problem otherwise. Nothing of the body is read for it."""
         self._check_host(request)
         if not _PATH.fullmatch(request.raw_path.partition("?")[0]):
-            self._authenticate(request)
+            self._authenticate(request, None)
             raise Problem(404, "there is no such path; GET /openapi.json lists those there are")
         if request.method not in _READS:
             self._check_origin(request)
         if request.match_info.route not in public:
-            self._authenticate(request)
+            self._authenticate(request, scopes.get(request.match_info.route))
 
     def _check_host(self, request: web.Request) -> None:
         """No page of another name may talk to us through its own DNS (rebinding), not even on loopback."""
@@ -91,21 +96,31 @@ class Guard:
             if scheme not in ("http", "https") or rest.lower() != request.headers.get(hdrs.HOST, "").lower():
                 raise Problem(403, "requests from pages of other origins are refused; use the API without a browser")
 
-    def _authenticate(self, request: web.Request) -> None:
-        if self._token is None:
-            return
-        given = request.headers.getall(hdrs.AUTHORIZATION, [])
-        if given:
-            scheme, _, token = given[0].partition(" ")
-            good = len(given) == 1 and scheme.lower() == "bearer" and self.is_token(token)
-        else:
-            good = compare_digest(request.cookies.get(COOKIE, "").encode(), self.session.encode())
-        if not good:
+    def _authenticate(self, request: web.Request, scope: Scope | None) -> None:
+        access = self._access(request)
+        if access is None:
             raise Problem(
                 401,
-                "send the token of http.token: Authorization: Bearer TOKEN",
+                "send the token of http.token, or one of `sensord tokens` that holds: Authorization: Bearer TOKEN",
                 headers={"WWW-Authenticate": 'Bearer realm="sensord"'},
             )
+        if not access.allows(scope):
+            may = [f"publish on {', '.join(access.publish)}"] if access.publish else []
+            may += [f"read {', '.join(access.read)}"] if access.read else []
+            raise Problem(403, f"the token {access.name} may {' and '.join(may)}, and nothing else")
+        request[ACCESS] = access
+
+    def _access(self, request: web.Request) -> Access | None:
+        """What may be done; None where the token is missing or is none. Without http.token none need be sent."""
+        given = request.headers.getall(hdrs.AUTHORIZATION, [])
+        schemes = [one.partition(" ")[0].lower() for one in given]
+        if schemes == ["bearer"]:
+            token = given[0].partition(" ")[2]
+            return FULL if self.is_token(token) else self._tokens.find(token)
+        if self._token is None:
+            return None if "bearer" in schemes else FULL
+        good = compare_digest(request.cookies.get(COOKIE, "").encode(), self.session.encode())
+        return FULL if good and not given else None
 
     def is_token(self, given: str) -> bool:
         """Whether this is the token, told in a time that says nothing of it."""
@@ -115,6 +130,7 @@ class Guard:
 def guard_middleware(
     guard: Guard,
     public: Collection[AbstractRoute],
+    scopes: Mapping[AbstractRoute, Scope],
     pages: Collection[AbstractRoute],
     login: Callable[[web.Request], web.Response],
 ) -> Middleware:
@@ -123,7 +139,7 @@ def guard_middleware(
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            guard.admit(request, public)
+            guard.admit(request, public, scopes)
             response = await handler(request)
         except Problem as problem:
             asks = problem.status == 401 and request.match_info.route in pages  # noqa: PLR2004

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from notifiers.clock import to_us
 from notifiers.settings import parse_duration
+from notifiers.since import parse_since
 from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions
 from rules.routing import compile_where
 from rules.topics import check_pattern
@@ -27,8 +28,8 @@ class Telling:
         self._app = app
 
     async def subscribe(self, request: web.Request) -> web.Response:
-        """201: a new subscription. 200: there was one like it, and it holds."""
-        body = await read_object(request, ("topic", "to", "where"))
+        """201: a new subscription, with `since` told of the past as well. 200: there was one like it, and it holds."""
+        body = await read_object(request, ("topic", "to", "where", "since"))
         topic, to, where = text_of(body, "topic"), text_of(body, "to"), object_of(body, "where")
         if topic is None or to is None:
             raise Problem(400, 'say what is told to whom: {"topic": "runs.*.failed", "to": "telegram:-100123"}')
@@ -36,13 +37,18 @@ class Telling:
             check_pattern(topic)
             check_destination(to)
             compile_where(where)
+            text = text_of(body, "since")
+            since = None if text is None else parse_since(text, self._app.clock.now())
+            now = to_us(self._app.clock.now())
+            wanted = Wanted(id=self._app.clock.new_id(), topic=topic, destination=to, at=now, where=where, since=since)
+            found, new = await self._app.database.write(add_subscriptions, wanted)
         except ValueError as error:
             raise Problem(400, str(error)) from None
-        now = to_us(self._app.clock.now())
-        wanted = Wanted(id=self._app.clock.new_id(), topic=topic, destination=to, at=now, where=where)
-        found, new = await self._app.database.write(add_subscriptions, wanted)
         shape = {"id": found, "topic": topic, "destination": to, "where": where, "duplicate": not new}
-        return answer(shape, 201 if new else 200)
+        if not new or since is None:
+            return answer({**shape, "backlog": None}, 201 if new else 200)
+        self._app.delivery.catch_up()
+        return answer({**shape, "backlog": {"deliveries": 0, "done": False}}, 201)
 
     async def unsubscribe(self, request: web.Request) -> web.Response:
         """200: it has ended, and what waited because of it is no longer sent."""

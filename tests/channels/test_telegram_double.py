@@ -203,7 +203,7 @@ async def test_a_second_poller_ends_the_first_and_news_end_a_wait(unlimited: Cli
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(poll)
-            while not unlimited.double.polling:
+            while not unlimited.double.people.polling:
                 await anyio.lowlevel.checkpoint()
             tasks.start_soon(poll)
             while not answers:

@@ -14,7 +14,8 @@ In a test:
 - `double.chats.get(chat).texts()` is what stands in a chat. Set `.state`, `.moved_to`, `.topics` to let it die.
 - Limits (`Limits`) are enforced over `monotonic`, which a test may hold; `Limits(enforce=False)` lifts them.
 - `double.fail_next(kind, …)` or `double.faults` say which of the coming sends go wrong, and how (`Fault`).
-- `double.say(…)` and `double.press(…)` make updates for getUpdates.
+- `double.say(…)` and `double.press(…)` make updates for getUpdates; `double.people` has whatever else people do,
+  and who is what in which chat. `double.refusals` are what the coming getUpdates calls are answered.
 
 As a process: `python -m tests.doubles.telegram --port 0 --record FILE --faults JSON` prints its URL and port,
 and appends one JSON line for each request to FILE before it answers. `--faults` is a list of `Fault` objects.
@@ -75,11 +76,10 @@ class TelegramDouble:
         self._sleep = sleep
         self._record = record
         self._chance = random.Random(seed).random
-        self._updates: list[dict[str, Any]] = []
-        self._next_update = 1
-        self._news = anyio.Event()
-        self._poll = 0
-        self.polling = False
+        self.people = self.world.people
+        self.say, self.press = self.people.say, self.people.press
+        self.refusals: list[Refusal] = []
+        self.elsewhere: list[tuple[str, Mapping[str, Any]]] = []
 
     def fail_next(self, kind: Trouble, **more: Any) -> Fault:
         """Let the next send, or the next `count`, go wrong."""
@@ -91,32 +91,6 @@ class TelegramDouble:
         """The name and content of the document that stands in a chat."""
         about = self.chats.get(chat).messages[message_id]["document"]
         return about["file_name"], self.world.files[about["file_id"]]
-
-    def say(self, chat: int | str, text: str, *, user: int = 7, thread: int | None = None) -> int:
-        """A person writes; return the message's id. The bot's next getUpdates brings it."""
-        where = self.chats.get(chat)
-        message = {"date": int(self.world.now()), "from": _person(user), "text": text}
-        if match := re.match(r"/\w+(@\w+)?", text):
-            message["entities"] = [{"type": "bot_command", "offset": 0, "length": match.end()}]
-        topic = {"message_thread_id": thread, "is_topic_message": True} if thread else {}
-        posted = where.post(message | topic)
-        self._update({"message": posted})
-        return int(posted["message_id"])
-
-    def press(self, chat: int | str, message_id: int, data: str, *, user: int = 7) -> str:
-        """A person presses a button; return the id of the callback query."""
-        query = f"query-{self._next_update}"
-        self.world.open_callbacks.add(query)
-        message = self.chats.get(chat).messages[message_id]
-        about = {"id": query, "from": _person(user), "chat_instance": "1", "message": message, "data": data}
-        self._update({"callback_query": about})
-        return query
-
-    def _update(self, update: dict[str, Any]) -> None:
-        self._updates.append({"update_id": self._next_update, **update})
-        self._next_update += 1
-        self._news.set()
-        self._news = anyio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """One request, from the check of its token to the answer or to its fault."""
@@ -134,10 +108,15 @@ class TelegramDouble:
             return answer(bad_request("can't parse request body"))
         if method in IN_A_CHAT:
             return await self._call(request, method, call)
-        if method in ELSEWHERE:
-            return answer(_attempt(lambda: ELSEWHERE[method](self.world, params)))
-        known = method == "getupdates"
-        return answer(await self._get_updates(params) if known else Refusal(404, "Not Found: method not found"))
+        return answer(await self._elsewhere(method, params))
+
+    async def _elsewhere(self, method: str, params: Mapping[str, Any]) -> Any:
+        if method == "getupdates":
+            return self.refusals.pop(0) if self.refusals else await self.people.get_updates(params)
+        if method not in ELSEWHERE:
+            return Refusal(404, "Not Found: method not found")
+        self.elsewhere.append((method, params))
+        return _attempt(lambda: ELSEWHERE[method](self.world, params))
 
     async def _call(self, request: web.Request, method: str, call: Call) -> web.StreamResponse:
         struck = [fault for fault in self.faults if method in COUNTED and fault.strikes(call.chat, self._chance)]
@@ -175,29 +154,6 @@ class TelegramDouble:
         if self._record is not None:
             with self._record.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(call.as_json()) + "\n")
-
-    async def _get_updates(self, params: Mapping[str, Any]) -> Any:
-        """Long polling. A second poller ends the first one's wait with 409 (without Telegram's delay of 3 s)."""
-        self._poll += 1
-        mine = self._poll
-        self._news.set()
-        self._news = anyio.Event()
-        offset = int(params.get("offset") or 0)
-        self._updates = [update for update in self._updates if update["update_id"] >= offset]
-        with anyio.move_on_after(min(float(params.get("timeout") or 0), 50.0)):
-            while not self._updates and mine == self._poll:
-                self.polling = True
-                await self._news.wait()
-        if mine != self._poll:
-            return Refusal(
-                409,
-                "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
-            )
-        return self._updates[: min(int(params.get("limit") or 100), 100)]
-
-
-def _person(user: int) -> dict[str, Any]:
-    return {"id": user, "is_bot": False, "first_name": f"person {user}"}
 
 
 def _attempt(action: Callable[[], Any]) -> Any:

@@ -8,11 +8,11 @@ from typing import Any
 
 from tests.doubles.telegram_chats import Chat, Chats
 from tests.doubles.telegram_judge import CAPTION_UNITS, bad_request, judge_text
+from tests.doubles.telegram_people import BOT, People, set_my_commands
 
 FILE_BYTES = 50_000_000
 BUTTON_DATA_BYTES = 64
 BUTTONS = 100
-BOT = {"id": 42, "is_bot": True, "first_name": "sensord", "username": "sensord_test_bot"}
 
 Params = Mapping[str, Any]
 Action = Callable[["World", Chat, Params], Any]
@@ -24,7 +24,7 @@ class World:
     def __init__(self, chats: Chats, now: Callable[[], float]) -> None:
         self.chats = chats
         self.now = now
-        self.open_callbacks: set[str] = set()
+        self.people = People(chats, now)
         self.files: dict[str, bytes] = {}
 
 
@@ -154,22 +154,28 @@ IN_A_CHAT: dict[str, Action] = {
     "editmessagereplymarkup": edit_message_reply_markup,
     "deletemessage": delete_message,
     "getchat": get_chat,
+    "getchatmember": lambda world, chat, params: world.people.get_chat_member(chat, params),
 }
 COUNTED = frozenset({"sendmessage", "senddocument", "editmessagetext", "editmessagereplymarkup"})
 
 
 def answer_callback_query(world: World, params: Params) -> bool:
-    if params.get("callback_query_id") not in world.open_callbacks:
+    if params.get("callback_query_id") not in world.people.open_callbacks:
         raise bad_request("query is too old and response timeout expired or query ID is invalid")
     if len(str(params.get("text") or "")) > 200:
         raise bad_request("MESSAGE_TOO_LONG")
-    world.open_callbacks.discard(params["callback_query_id"])
+    world.people.open_callbacks.discard(params["callback_query_id"])
+    return True
+
+
+def delete_webhook(world: World, _params: Params) -> bool:
+    world.people.webhook = False
     return True
 
 
 ELSEWHERE: dict[str, Callable[[World, Params], Any]] = {
     "getme": lambda _world, _params: BOT,
     "answercallbackquery": answer_callback_query,
-    "setmycommands": lambda _world, _params: True,
-    "deletewebhook": lambda _world, _params: True,
+    "setmycommands": lambda _world, params: set_my_commands(params),
+    "deletewebhook": delete_webhook,
 }

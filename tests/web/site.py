@@ -18,7 +18,7 @@ from notifiers.channels.inbox import open_inbox
 from notifiers.clock import SYSTEM
 from notifiers.delivery import open_delivery
 from rules.request import RunRequest, Sensed
-from sensord.app import App, rule_of
+from sensord.app import App
 from sensord.backfill_plans import Backfills
 from sensord.backfilling import Backfilling
 from sensord.config import Config
@@ -29,6 +29,7 @@ from sensord.looks import Looks
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
 from sensord.sensing import Sensing
+from sensord.sensors import rule_of
 from sensord.slicing import sliced_job
 from sensord.sources import Emit
 from sensord.web.api import serve

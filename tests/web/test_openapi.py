@@ -49,6 +49,7 @@ async def test_only_the_public_routes_are_described_as_open(site: Site) -> None:
 async def full(site: Site) -> dict[str, str]:
     """A daemon in which there is one of everything: the ids by kind."""
     await site.call("POST", "/api/subscriptions", {"topic": ">", "to": "inbox:"})
+    await site.call("POST", "/api/tokens", {"name": "drop", "read": ["bp.>"]})
     site.shelf.put("a.csv")
     await site.call("POST", "/api/sensors/drop/tick")
     (run,) = (await site.get("/api/runs"))["items"]
@@ -71,6 +72,11 @@ async def full(site: Site) -> dict[str, str]:
 
 CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/api/events", {"topic": "a", "message": "b"}, 202),
+    ("POST", "/api/events", [{"topic": "a"}, {"topic": "b"}], 202),
+    ("POST", "/api/events", [{"topic": "a"}, {"topic": ""}], 400),
+    ("POST", "/api/tokens", {"name": "drop", "publish": ["bp.>"]}, 409),
+    ("DELETE", "/api/tokens/{name}", None, 200),
+    ("POST", "/api/tokens", {"name": "drop", "publish": ["bp.>"], "expires": "30d"}, 201),
     ("POST", "/api/jobs/{name}/runs", {"run_key": "k"}, 201),
     ("POST", "/api/jobs/{name}/runs", {"run_key": "k"}, 200),
     ("POST", "/api/jobs/{name}/runs", {"run_config": {"path": 3}}, 422),
@@ -85,6 +91,9 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/api/subscriptions", {"topic": "a", "to": "inbox:"}, 201),
     ("POST", "/api/subscriptions", {"topic": "a", "to": "inbox:"}, 200),
     ("POST", "/api/deliveries/{id}/replay", None, 409),
+    ("POST", "/api/deliveries/replay", {"status": "dead"}, 202),
+    ("POST", "/api/deliveries/replay", {"status": ["dead", "uncertain"], "dry_run": True}, 200),
+    ("POST", "/api/subscriptions", {"topic": "past", "to": "inbox:", "since": "1h"}, 201),
     ("POST", "/api/events/{id}/replay", None, 202),
     ("DELETE", "/api/keys", {"job": "load", "run_key": "k"}, 200),
     ("DELETE", "/api/subscriptions/{id}", None, 200),

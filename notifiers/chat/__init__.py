@@ -1,0 +1,116 @@
+"""Chats that can talk back: commands once for all of them. What each chat brings, and what the daemon answers.
+
+A chat's own part (Telegram, Slack) makes these values of what it hears, and hands them to `Conversations`; answers
+go out as messages through the same deliveries as everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+JSON = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Where something stands in what a chat's service tells: `of` names the service and account, `number` grows."""
+
+    of: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who wrote: `id` is the service's word (`telegram:123`); `name` is their own, bounded, and never to be trusted."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where it was written. `destination` is where an answer goes; a thread's `chat` is the chat it is in."""
+
+    destination: str
+    chat: str
+    private: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it."""
+
+    heard: Heard
+    place: Place
+    person: Person
+    text: str
+    me: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shut:
+    """The bot was removed from a chat, blocked or silenced (`open` False), or it may write there again."""
+
+    heard: Heard
+    place: Place
+    person: Person
+    open: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """A chat has another id from now on; both are destinations."""
+
+    heard: Heard
+    old: str
+    new: str
+
+
+class Standing(StrEnum):
+    """What a person is in a chat, by the service's word at this moment."""
+
+    administrator = "administrator"
+    member = "member"
+    stranger = "stranger"
+    unknown = "unknown"  # The service does not say; that allows nothing.
+
+
+class Room(Protocol):
+    """What a chat's service is asked by whoever answers."""
+
+    async def standing(self, place: Place, person: Person) -> Standing:
+        """What the person is in the chat now. Never raises; takes a few seconds at most."""
+        ...
+
+
+class Daemon(Protocol):
+    """What commands ask of whoever runs the jobs."""
+
+    @property
+    def jobs(self) -> Mapping[str, Collection[str]]:
+        """Each job's name, and the topics on which its runs are told: who may see one of them may see the job."""
+        ...
+
+    async def state(self) -> tuple[str, Sequence[str]]:
+        """Whether everything is well, in a sentence, and what is not, each in one."""
+        ...
+
+    async def runs(self, jobs: Collection[str], most: int) -> Sequence[JSON]:
+        """The newest runs of these jobs, as the API shows them."""
+        ...
+
+    async def run(self, run: str) -> JSON | None:
+        """One run, as the API shows it."""
+        ...
+
+    async def why(self, what: str) -> tuple[Sequence[str], str]:
+        """The story of a run or an event, line by line, and its verdict."""
+        ...
+
+    async def log(self, run: str, most: int) -> bytes | None:
+        """The last bytes of a run's newest attempt's output; None where there is none."""
+        ...

@@ -1,0 +1,83 @@
+"""One command somebody typed, with all that decides whether they may."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from notifiers.chat import Person, Place, Room, Said, Standing
+from notifiers.chat.looking import Held
+from notifiers.chat.turns import Done, Reply
+from notifiers.message import Message, Text
+from rules.event import Severity
+from rules.rights import Grant, may_see, may_tell
+from rules.topics import matches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A command, who typed it where, what they may do, and what the place is told of. `now` in microseconds."""
+
+    said: Said
+    name: str
+    words: tuple[str, ...]
+    grants: tuple[Grant, ...]
+    held: tuple[Held, ...]
+    room: Room
+    now: int
+
+    @property
+    def place(self) -> Place:
+        """Where it was typed."""
+        return self.said.place
+
+    @property
+    def person(self) -> Person:
+        """Who typed it."""
+        return self.said.person
+
+    def sees(self, topics: Iterable[str]) -> bool:
+        """Whether something published on these topics may be shown here.
+
+        Everybody in a group may see what the group is told anyway.
+        """
+        topics = tuple(topics)
+        if may_see(self.grants, topics):
+            return True
+        return not self.place.private and any(matches(held.topic, topic) for held in self.held for topic in topics)
+
+    async def refusal(self, pattern: str | None = None) -> str | None:
+        """Why the person may not change what this place is told of `pattern` (None: of nothing new); None: they may."""
+        if not self.grants:
+            return f"You have no role here, so you cannot change what this chat is told.\n{invited(self.person)}"
+        if pattern is not None and not may_tell(self.grants, pattern):
+            allowed = ", ".join(dict.fromkeys(topic for grant in self.grants for topic in grant.topics))
+            return f"You may subscribe to {allowed} and what is within, not to {pattern}."
+        if self.place.private:
+            return None
+        standing = await self.room.standing(self.place, self.person)
+        if standing is Standing.administrator:
+            return None
+        if standing is Standing.unknown:
+            return "It could not be found out whether you administer this group. Try again in a moment."
+        return "In a group, one of its administrators does that."
+
+
+def refused(ask: Ask, why: str) -> Reply:
+    """The answer to what somebody may not do, with its audit row."""
+    text = f"{ask.person.name} ({ask.person.id}) was refused /{ask.name} in {ask.place.destination}"
+    detail = {"command": ask.name, "reason": why}
+    return Reply(
+        message=Message(title="Not allowed", severity=Severity.warning, body=[Text(why)]),
+        done=(
+            Done(act="denied", person=ask.person, place=ask.place.destination, text=text, allowed=False, detail=detail),
+        ),
+    )
+
+
+def invited(person: Person) -> str:
+    """How somebody gets a role."""
+    return (
+        f"Your id is {person.id}: an owner of sensord adds it to chat.roles in sensord.yaml, or sends you an "
+        "invitation made by `sensord invite`."
+    )

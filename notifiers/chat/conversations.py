@@ -1,0 +1,186 @@
+"""What is heard from chats, in its order: who may ask is answered, who may not is told so once, and nothing is lost.
+
+An answer is a delivery like any other, made in the transaction that moves the cursor over the question: after a crash
+either both are there, or the question is heard again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from sqlalchemy import Connection
+
+from notifiers.bus.embedded import append_once
+from notifiers.chat import Daemon, Moved, Room, Said, Shut
+from notifiers.chat import wording as words
+from notifiers.chat.asking import Ask, invited
+from notifiers.chat.deeds import Deeds
+from notifiers.chat.floods import SECONDS, Floods, Once, Turnout
+from notifiers.chat.looking import Held, held_by, held_in, paused_in
+from notifiers.chat.people import guest_grants
+from notifiers.chat.questions import Command, Questions, answer
+from notifiers.chat.turns import Act, Done, Reply, Turn, read_cursor, settle
+from notifiers.clock import Clock, to_us
+from notifiers.database import Database
+from notifiers.delivery import Delivery
+from notifiers.owner import Notice, Owner
+from notifiers.store import move, pause, resume
+from rules.commands import Command as Typed
+from rules.commands import CommandError, Invited, check, opened, parse
+from rules.event import Event, Severity
+from rules.rights import Grant
+
+log = logging.getLogger(__name__)
+
+STRANGERS_S = 86_400.0
+"""Somebody who may nothing is told so once in this time."""
+
+
+class Conversations:
+    """Hears, decides, settles, and lets the answers go."""
+
+    def __init__(
+        self,
+        database: Database,
+        delivery: Delivery,
+        daemon: Daemon,
+        granted: Mapping[str, tuple[Grant, ...]],
+        *,
+        clock: Clock,
+        owner: Owner,
+        published: Callable[[], None],
+    ) -> None:
+        self.granted = granted
+        self._database = database
+        self._delivery = delivery
+        self._clock = clock
+        self._owner = owner
+        self._published = published
+        questions = Questions(database, daemon, clock)
+        self._commands: Mapping[str, Command] = {**questions.by_name(), **Deeds(questions, clock).by_name()}
+        self._floods = Floods()
+        self._strangers = Once(STRANGERS_S)
+
+    async def heard_to(self, of: str) -> int | None:
+        """The number of the last thing heard from a service that had an effect, where that still matters."""
+        now = to_us(self._clock.now())
+        return await self._database.read(lambda conn: read_cursor(conn, of, now))
+
+    async def hear(self, heard: Said | Shut | Moved, room: Room) -> None:
+        """Take in one thing. What calls for nothing leaves no trace; the cursor need not move over it."""
+        if isinstance(heard, Said):
+            act = await self._asked(heard, room)
+            to = heard.place.destination
+        elif isinstance(heard, Shut):
+            act, to = await self._shut(heard), heard.place.destination
+        else:
+            act, to = self._moved(heard), heard.new
+        if act is not None:
+            now = to_us(self._clock.now())
+            turn = Turn(heard=heard.heard, to=to, act=act, now=now, new_id=self._clock.new_id)
+            settled = await self._database.write(settle, turn)
+            if settled.changed:
+                await self._delivery.refresh()
+            self._delivery.expect(settled.waiting)
+            self._published()
+
+    async def tell(self, event: Event) -> None:
+        """Publish an event of the chats' own."""
+        await self._database.write(append_once, event)
+        self._published()
+
+    async def _asked(self, said: Said, room: Room) -> Act | None:
+        command = parse(said.text, said.me)
+        if command is None and not said.place.private:
+            return None
+        if (turnout := self._floods.one_more(said.place.chat, self._clock.monotonic())) is Turnout.ignored:
+            return None
+        grants, held = await self._database.read(lambda conn: self._rights(conn, said))
+        if not grants and not (held and not said.place.private) and not _invited(command):
+            return self._stranger(said)
+        if turnout is Turnout.told_off:
+            return answer(words.said(f"That is more than is answered at a time. Wait {SECONDS:.0f} seconds."))
+        if command is None:
+            return answer(words.help_text("Only commands are understood here"))
+        now = to_us(self._clock.now())
+        return await self._carry_out(
+            Ask(said=said, name=command.name, words=command.words, grants=grants, held=held, room=room, now=now)
+        )
+
+    async def _carry_out(self, ask: Ask) -> Act:
+        try:
+            check(Typed(ask.name, ask.words))
+            return await self._commands[ask.name](ask)
+        except CommandError as error:
+            return answer(words.said(str(error), severity=Severity.warning))
+
+    def _rights(self, conn: Connection, said: Said) -> tuple[tuple[Grant, ...], tuple[Held, ...]]:
+        person = said.person.id
+        grants = (*self.granted.get(person, ()), *guest_grants(conn, person))
+        return grants, tuple(held_by(conn, said.place.destination))
+
+    def _stranger(self, said: Said) -> Act | None:
+        if not self._strangers.first(f"{said.person.id} {said.place.chat}", self._clock.monotonic()):
+            return None
+        text = f"{said.person.name} ({said.person.id}) wrote from {said.place.destination}, and has no role"
+        done = Done(act="denied", person=said.person, place=said.place.destination, text=text, allowed=False)
+        message = words.said(invited(said.person), title="This bot serves a team, and you have no role here yet")
+        return lambda _conn: Reply(message=message, done=(done,))
+
+    async def _shut(self, heard: Shut) -> Act | None:
+        """Who has subscriptions and shuts the bot out is paused, and the owner told; the other way round, resumed."""
+        find = paused_in if heard.open else held_in
+        found = await self._database.read(lambda conn: find(conn, heard.place.chat))
+        if not found:
+            return None
+        return self._resumed(heard, found) if heard.open else self._paused(heard, found)
+
+    def _paused(self, heard: Shut, destinations: Sequence[str]) -> Act:
+        text = f"{heard.place.chat} gets no messages any more: {heard.why}"
+        done = _of_bot(heard, "removed", text, Severity.warning)
+        now = to_us(self._clock.now())
+
+        def act(conn: Connection) -> Reply:
+            fresh = [one for one in destinations if pause(conn, one, heard.why, now)]
+
+            def notice(event: Event) -> Notice | None:
+                return self._owner.paused(event, fresh[0], heard.why)
+
+            return Reply(done=(done,), notice=notice, changed=True) if fresh else Reply()
+
+        return act
+
+    def _resumed(self, heard: Shut, destinations: Sequence[str]) -> Act:
+        done = _of_bot(heard, "returned", f"{heard.place.chat} gets messages again: {heard.why}", Severity.info)
+        now = to_us(self._clock.now())
+
+        def act(conn: Connection) -> Reply:
+            resume(conn, [(one, now) for one in destinations])
+            return Reply(done=(done,), changed=True)
+
+        return act
+
+    def _moved(self, heard: Moved) -> Act:
+        now = to_us(self._clock.now())
+
+        def act(conn: Connection) -> Reply:
+            if not held_in(conn, heard.old):
+                return Reply()
+            move(conn, heard.old, heard.new, now)
+            return Reply(changed=True)
+
+        return act
+
+
+def _invited(command: Typed | None) -> bool:
+    return (
+        command is not None
+        and command.name == "start"
+        and len(command.words) == 1
+        and isinstance(opened(command.words[0]), Invited)
+    )
+
+
+def _of_bot(heard: Shut, act: str, text: str, severity: Severity) -> Done:
+    return Done(act=act, person=heard.person, place=heard.place.chat, text=text, severity=severity)

@@ -1,0 +1,144 @@
+"""Commands that act: what a chat is told, and invitations. Each leaves an audit row and an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection
+
+from notifiers.chat import wording as words
+from notifiers.chat.asking import Ask, invited, refused
+from notifiers.chat.looking import Held
+from notifiers.chat.people import use_invite
+from notifiers.chat.questions import Command, Questions, answer
+from notifiers.chat.turns import Act, Done, Reply
+from notifiers.clock import Clock
+from notifiers.message import Message, Text
+from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions
+from rules.commands import CommandError, Invited, Shown, opened, typed, wanted
+from rules.topics import matches
+
+_BAD_INVITE = "This invitation is not valid: it was used already, or is too old. Ask for another one."
+
+
+class Deeds:
+    """`/start /subscribe /unsubscribe /test`."""
+
+    def __init__(self, questions: Questions, clock: Clock) -> None:
+        self._questions = questions
+        self._clock = clock
+
+    def by_name(self) -> Mapping[str, Command]:
+        """Each command's name and what it does."""
+        return {
+            "start": self._start,
+            "subscribe": self._subscribe,
+            "unsubscribe": self._unsubscribe,
+            "test": self._test,
+        }
+
+    async def _start(self, ask: Ask) -> Act:
+        payload = opened(ask.words[0]) if ask.words else None
+        if isinstance(payload, Invited):
+            return self._accept(ask, payload.token)
+        if isinstance(payload, Shown):
+            message = await self._questions.topics(ask, payload.topic)
+            hint = Text(f"To be told here of what is said on it: /subscribe {payload.topic}")
+            return answer(replace(message, body=[*message.body, hint]))
+        message = words.help_text("sensord tells this chat what became of jobs and their data")
+        if not ask.grants:
+            message = replace(message, body=[*message.body, Text(invited(ask.person))])
+        return answer(message)
+
+    def _accept(self, ask: Ask, token: str) -> Act:
+        guest = self._clock.new_id()
+
+        def act(conn: Connection) -> Reply:
+            grant = use_invite(conn, token, ask.person, guest=guest, now=ask.now)
+            if grant is None:
+                return refused(ask, _BAD_INVITE)
+            topics = ", ".join(grant.topics)
+            text = f"{_who(ask)} accepted an invitation: {grant.role.name} of {topics}"
+            hint = f"You are {grant.role.name} of {topics}.\n{typed('subscribe')}\n/topics shows what there is."
+            return Reply(
+                message=words.said(hint, title=f"Welcome, {ask.person.name}"),
+                done=(_done(ask, "joined", text, role=grant.role.name, topics=list(grant.topics)),),
+            )
+
+        return act
+
+    async def _subscribe(self, ask: Ask) -> Act:
+        pattern, where = wanted(ask.words)
+        if (why := await ask.refusal(pattern)) is not None:
+            return lambda _conn: refused(ask, why)
+        destination = ask.place.destination
+        one = Wanted(id=self._clock.new_id(), topic=pattern, destination=destination, at=ask.now, where=where)
+        line = words.subscription_line(Held(one.id, pattern, where, "user"))
+        already = any(held.topic == pattern and held.where == where for held in ask.held)
+
+        def act(conn: Connection) -> Reply:
+            if already or not add_subscriptions(conn, [one])[0][1]:
+                return Reply(message=words.said(f"This chat is told of that already\n{line}"))
+            text = f"{_who(ask)} subscribed {destination} to {line}"
+            hint = "/test sends a test message, /subs lists what this chat is told, /unsubscribe ends it."
+            return Reply(
+                message=Message(title=f"This chat is told of {line} from now on", body=[Text(hint)]),
+                done=(_done(ask, "subscribed", text, subscription=one.id, topic=pattern, where=where),),
+            )
+
+        return act
+
+    async def _unsubscribe(self, ask: Ask) -> Act:
+        if not ask.words:
+            raise CommandError(f"Say which topic. {typed('unsubscribe')}\n/subs lists what this chat is told.")
+        which = ask.words[0]
+        ending = [held for held in ask.held if which.lower() == "all" or held.topic == which]
+        if not ending:
+            raise CommandError(f"This chat is not told of {words.one_line(which, 80)}. /subs lists what it is told of.")
+        if (why := await ask.refusal()) is not None:
+            return lambda _conn: refused(ask, why)
+
+        def act(conn: Connection) -> Reply:
+            ended = end_subscriptions(conn, [Ended(id=held.id, at=ask.now) for held in ending])
+            gone = [held for held, did in zip(ending, ended, strict=True) if did]
+            lines = [words.subscription_line(held) for held in gone]
+            body = [Text("\n".join(lines))]
+            if any(held.origin == "config" for held in gone):
+                body.append(
+                    Text("What sensord.yaml names comes back at the daemon's next start, unless it is removed there.")
+                )
+            return Reply(
+                message=Message(title="This chat is no longer told of", body=body),
+                done=tuple(
+                    _done(
+                        ask,
+                        "unsubscribed",
+                        f"{_who(ask)} unsubscribed {ask.place.destination} from {line}",
+                        subscription=held.id,
+                        topic=held.topic,
+                    )
+                    for held, line in zip(gone, lines, strict=True)
+                ),
+                changed=True,
+            )
+
+        return act
+
+    async def _test(self, ask: Ask) -> Act:
+        if not ask.grants:
+            return lambda _conn: refused(ask, f"A test message is for people with a role.\n{invited(ask.person)}")
+        text = f"Test message, asked for by {ask.person.name}. What this chat is subscribed to arrives the same way."
+        done = _done(ask, "test", text, subscriptions=[words.subscription_line(held) for held in ask.held])
+        # A chat that is told of everything gets it by its subscription.
+        anyway = any(matches(held.topic, "chat.test") and not held.where for held in ask.held)
+        return lambda _conn: Reply(done=(replace(done, told_here=not anyway),))
+
+
+def _who(ask: Ask) -> str:
+    return f"{ask.person.name} ({ask.person.id})"
+
+
+def _done(ask: Ask, act: str, text: str, **detail: Any) -> Done:
+    return Done(act=act, person=ask.person, place=ask.place.destination, text=text, detail=detail)

@@ -1,0 +1,40 @@
+"""What chats leave behind is deleted when it is old, a little at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, select
+
+from notifiers.chat.answers import SUBSCRIPTION
+from notifiers.chat.tables import chat_acts, chat_answers, chat_invites
+from notifiers.retention import Chunk
+from notifiers.tables import deliveries
+
+
+def prune_answers(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Delete old answers whose deliveries are gone; how many, for each."""
+    carried = select(deliveries.c.id).where(
+        deliveries.c.event == chat_answers.c.id, deliveries.c.subscription == SUBSCRIPTION
+    )
+    gone: list[int] = []
+    for chunk in batch:
+        old = (
+            select(chat_answers.c.id)
+            .where(chat_answers.c.at < chunk.before, ~carried.exists())
+            .order_by(chat_answers.c.at)
+            .limit(chunk.limit)
+        )
+        gone.append(conn.execute(delete(chat_answers).where(chat_answers.c.id.in_(old))).rowcount)
+    return gone
+
+
+def prune_acts(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Delete old audit rows, and invitations that ended long ago; how many, for each."""
+    gone: list[int] = []
+    for chunk in batch:
+        old = select(chat_acts.c.id).where(chat_acts.c.at < chunk.before).order_by(chat_acts.c.at).limit(chunk.limit)
+        number = conn.execute(delete(chat_acts).where(chat_acts.c.id.in_(old))).rowcount
+        number += conn.execute(delete(chat_invites).where(chat_invites.c.expires_at < chunk.before)).rowcount
+        gone.append(number)
+    return gone

@@ -1,0 +1,163 @@
+"""What a person typed in a chat → a command and its words. Total: any text is a command, or is none."""
+
+from __future__ import annotations
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, Final
+
+from rules.conditions import compile_where
+from rules.topics import check_pattern
+
+MAX_WORDS: Final = 64
+MAX_PAYLOAD: Final = 64
+"""Characters of a deep link's payload: Telegram takes no more, and of these alone: A-Z a-z 0-9 _ -."""
+
+_COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@([A-Za-z0-9_]{1,64}))?(?:\s+(.*))?", re.DOTALL | re.ASCII)
+_CONDITION = re.compile(r"([^<>=!]+)(>=|<=|!=|>|<|=)(.*)", re.DOTALL)
+_PAYLOAD = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+# Phones and keyboards write these for what was meant.
+_TYPED = str.maketrans({"≥": ">=", "≤": "<=", "≠": "!=", "\u00a0": " ", "\u202f": " "})
+
+
+class CommandError(ValueError):
+    """A command that cannot be done as it was typed; the text says what to type instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command's name in small letters, and what was typed behind it."""
+
+    name: str
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How a command is typed, and what it does. `words` is the most that it takes."""
+
+    arguments: str
+    summary: str
+    words: int
+
+
+COMMANDS: Final[Mapping[str, Usage]] = MappingProxyType(
+    {
+        "subscribe": Usage("PATTERN [severity>=warning] [tag=team:geo]", "tell this chat of a topic", MAX_WORDS),
+        "unsubscribe": Usage("PATTERN or all", "stop telling this chat of it", 1),
+        "subs": Usage("", "what this chat is told of", 0),
+        "topics": Usage("[PATTERN]", "which topics there are, and what was last said on each", 1),
+        "test": Usage("", "send a test message to this chat", 0),
+        "status": Usage("", "whether all is well", 0),
+        "runs": Usage("[JOB]", "the newest runs", 1),
+        "why": Usage("[EVENT or RUN]", "the whole story of it, or of the last message here", 1),
+        "log": Usage("[RUN]", "the end of a run's output", 1),
+        "help": Usage("", "what can be asked here", 0),
+        "start": Usage("", "begin, or use an invitation", 1),
+    }
+)
+"""Every command there is, in the order in which help shows them."""
+
+
+def parse(text: str, me: str | None) -> Command | None:
+    """The command that a message is; None where it is none, or is addressed to another than `me`, a bot's name."""
+    match = _COMMAND.fullmatch(text.translate(_TYPED).strip())
+    if match is None or (match[2] is not None and match[2].lower() != (me or "").lower()):
+        return None
+    words = (match[3] or "").split(maxsplit=MAX_WORDS)[:MAX_WORDS]
+    return Command(match[1].lower(), tuple(words))
+
+
+def check(command: Command) -> None:
+    """Pass a command that there is, with no more words than it takes; else CommandError says what to type."""
+    usage = COMMANDS.get(command.name)
+    if usage is None:
+        close = get_close_matches(command.name, COMMANDS, n=1)
+        hint = f"Did you mean /{close[0]}? " if close else ""
+        raise CommandError(f"There is no command /{command.name}. {hint}/help lists them all.")
+    if len(command.words) > usage.words:
+        raise CommandError(f"That is more than /{command.name} takes. {typed(command.name)}")
+
+
+def typed(name: str) -> str:
+    """How to type a command, as a sentence."""
+    return f"Type: /{name} {COMMANDS[name].arguments}".rstrip()
+
+
+def wanted(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """The pattern and the conditions of `/subscribe`; CommandError says what is wrong with which word.
+
+    A condition is `FIELD=VALUE` or `FIELD>=VALUE` (also `> < <= !=`), its field one of a subscription's `where`;
+    `tag=NAME:VALUE` is short for `tags.NAME=VALUE`.
+    """
+    if not words:
+        raise CommandError(f"Say which topic. {typed('subscribe')}\n/topics shows which there are.")
+    try:
+        check_pattern(words[0])
+        where = dict(_condition(word) for word in words[1:])
+        compile_where(where)
+    except CommandError:
+        raise
+    except ValueError as error:
+        text = str(error)
+        raise CommandError(f"{text[:1].upper()}{text[1:]}.") from None
+    return words[0], where
+
+
+def _condition(word: str) -> tuple[str, str]:
+    match = _CONDITION.fullmatch(word)
+    if match is None:
+        raise CommandError(f"{word!r:.80} is no condition. Type e.g. severity>=warning, without spaces.")
+    name, sign, value = match[1], match[2], match[3]
+    if name in ("tag", "tags"):
+        tag, colon, value = value.partition(":")
+        if not colon or not tag:
+            raise CommandError("Type a tag as tag=NAME:VALUE, e.g. tag=team:geo.")
+        name = f"tags.{tag}"
+    return name, value if sign == "=" else f"{sign}{value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Invited:
+    """A deep link's payload: an invitation's token."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A deep link's payload: a topic, or a pattern, to look at."""
+
+    topic: str
+
+
+def invitation(token: str) -> str:
+    """The payload of a link that carries an invitation's token of at most 62 payload characters."""
+    return f"i_{token}"
+
+
+def topic_payload(pattern: str) -> str | None:
+    """The payload of a link that carries a topic; None where it is too long for one."""
+    payload = f"t_{urlsafe_b64encode(pattern.encode()).decode().rstrip('=')}"
+    return payload if len(payload) <= MAX_PAYLOAD else None
+
+
+def opened(payload: str) -> Invited | Shown | None:
+    """What a deep link carries; None where it is no payload of ours."""
+    if _PAYLOAD.fullmatch(payload) is None:
+        return None
+    kind, rest = payload[:2], payload[2:]
+    if kind == "i_" and rest:
+        return Invited(rest)
+    if kind == "t_":
+        try:
+            pattern = urlsafe_b64decode(rest + "=" * (-len(rest) % 4)).decode()
+            check_pattern(pattern)
+        except ValueError:
+            return None
+        return Shown(pattern)
+    return None

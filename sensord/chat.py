@@ -1,0 +1,138 @@
+"""The daemon's side of the chats: what commands ask of it, and which chats are listened to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import to_thread
+
+from notifiers.channels import Channel
+from notifiers.channels.telegram import Telegram
+from notifiers.owner import Owner
+from rules.rights import Grant
+from sensord.launchers.command_log import read_log
+from sensord.ledger.queries import get_run, list_runs
+from sensord.run_events import SEVERITY, Hooks
+from sensord.secrets import redact
+
+if TYPE_CHECKING:
+    from notifiers.channels.telegram_chat import TelegramChat
+    from sensord.app import App
+
+
+@dataclass(kw_only=True)
+class Chats:
+    """The chats that talk back. `granted` is what people may do by the configuration."""
+
+    granted: Mapping[str, tuple[Grant, ...]] = field(default_factory=dict)
+    telegram: TelegramChat | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        async with anyio.create_task_group() as group:
+            if self.telegram is not None:
+                group.start_soon(self.telegram.run, name="telegram chat")
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """Why something is not heard at the moment, in sentences."""
+        if self.telegram is None or self.telegram.trouble is None:
+            return ()
+        return (f"Commands from Telegram are not heard: {self.telegram.trouble}",)
+
+
+def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
+    """The chats of the configuration; where none is to answer, nothing of theirs is loaded."""
+    chats = Chats(granted=app.config.chat.granted())
+    telegram = channels.get("telegram")
+    if app.config.telegram is None or not app.config.telegram.commands or not isinstance(telegram, Telegram):
+        return chats
+    from notifiers.channels.telegram_chat import TelegramChat
+    from notifiers.chat.conversations import Conversations
+
+    conversations = Conversations(
+        app.database,
+        app.delivery,
+        Answering(app),
+        chats.granted,
+        clock=app.clock,
+        owner=Owner(app.config.owner, app.clock, has_inbox="inbox" in channels),
+        published=app.published,
+    )
+    chats.telegram = TelegramChat(telegram, conversations, clock=app.clock)
+    return chats
+
+
+class Answering:
+    """What the daemon knows, for whoever asks from a chat (`notifiers.chat.Daemon`). No text of it holds a secret."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._jobs = {name: _topics(name, hooks) for name, hooks in app.hooks.items()}
+
+    @property
+    def jobs(self) -> Mapping[str, Collection[str]]:
+        """Each job's name, and the topics on which its runs are told."""
+        return self._jobs
+
+    async def state(self) -> tuple[str, Sequence[str]]:
+        """Whether everything is well, in a sentence, and what is not."""
+        from sensord.web.overview import Overview
+
+        seen = await Overview(self._app).look()
+        return redact(seen["sentence"]), [redact(one["text"]) for one in seen["problems"]]
+
+    async def runs(self, jobs: Collection[str], most: int) -> Sequence[dict[str, Any]]:
+        """The newest runs of these jobs."""
+        wanted = partial(list_runs, filters={"job": list(jobs)}, limit=most, after=None)
+        page = await self._app.database.read(wanted)
+        return [_without_secrets(run) for run in page["items"]]
+
+    async def run(self, run: str) -> dict[str, Any] | None:
+        """One run."""
+        found = await self._app.database.read(partial(get_run, run=run))
+        return None if found is None else _without_secrets(found)
+
+    async def why(self, what: str) -> tuple[Sequence[str], str]:
+        """The story of a run or an event."""
+        from sensord.explain import explain
+
+        told = await explain(self._app, what)
+        lines = [f"{(line['at'] or '')[11:19]} {line['text']}".strip() for line in told["story"]]
+        return [redact(line) for line in lines], redact(told["verdict"])
+
+    async def log(self, run: str, most: int) -> bytes | None:
+        """The last bytes of a run's newest attempt's output."""
+        found = await self._app.database.read(partial(get_run, run=run))
+        launcher = self._app.launchers.get(found["job"]) if found is not None else None
+        if found is None or launcher is None:
+            return None
+        path = launcher.log(run, found["attempt"], datetime.fromisoformat(found["requested_at"]))
+        if path is None:
+            return None
+
+        def read() -> bytes | None:
+            try:
+                return b"".join(read_log(path, tail_bytes=most))
+            except FileNotFoundError:
+                return None
+
+        output = await to_thread.run_sync(read)
+        return None if output is None else redact(output.decode(errors="replace")).encode()
+
+
+def _topics(job: str, hooks: Hooks) -> tuple[str, ...]:
+    """Where a job's runs and checks are told."""
+    own = [f"runs.{job}.{what}" for what in SEVERITY] + [f"quality.{job}.{what}" for what in ("passed", "failed")]
+    also = [topic for topic in (hooks.success, hooks.failure, hooks.quality) if topic is not None]
+    return tuple(dict.fromkeys([*also, *own]))
+
+
+def _without_secrets(run: dict[str, Any]) -> dict[str, Any]:
+    texts = {name: redact(run[name]) for name in ("subject", "run_key", "error") if run[name] is not None}
+    return {**run, **texts}
