@@ -96,7 +96,10 @@ def test_the_documented_example_is_taken_and_read_as_documented(tmp_path: Path) 
         ("http: {token: ''}", "1:15: http.token: empty; give it a value or leave the key out"),
         ("telegram: {}", "1:1: telegram.token: missing; it must be given"),
         ("owner: nobody", "1:8: owner: destination 'nobody' is not CHANNEL:TARGET"),
-        ("owner: 'mail:me'", "1:8: owner: the channel 'mail' is none of telegram, slack, webhook, console, inbox"),
+        (
+            "owner: 'mail:me'",
+            "1:8: owner: the channel 'mail' is none of telegram, slack, webhook, apprise, console, inbox",
+        ),
         ("owner: 'slack:'", "1:8: owner: 'slack:' names no target; write slack:TARGET"),
         ("owner: 'slack:#x'", "1:8: owner: slack is not configured; add a section 'slack:' with its token"),
         ("owner: 'webhook:x'", "1:8: owner: there is no webhook 'x'; webhooks: none"),
