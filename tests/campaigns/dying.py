@@ -22,10 +22,11 @@ import anyio
 
 from notifiers.clock import Clock
 from notifiers.sending import Sending
-from sensord import app, event_log
+from sensord import event_log, sensors
 from sensord.cli import main
 from sensord.launchers.command_link import Link
 from sensord.ledger import database
+from sensord.sources.dagster_graphql import Graph
 from sensord.sources.directory_files import Files
 from sensord.sources.directory_scan import Walk
 from sensord.sources.python_source import PythonSource
@@ -47,6 +48,7 @@ LOOKS: dict[str, tuple[Any, str]] = {
     "receive": (Queue, "_receive"),
     "delete": (Queue, "_delete"),
     "due": (ScheduleSource, "_emit_due"),
+    "ask": (Graph, "ask"),
     "order": (PythonSource, "_order"),
     "hear": (PythonSource, "_heard"),
 }
@@ -139,8 +141,7 @@ def hurry(since: float) -> None:
         monotonic=lambda: time.monotonic() * SPEED,
         sleep=lambda seconds: anyio.sleep(seconds / SPEED),
     )
-    hurried = {"open_schedule": lambda name, config, **_: open_schedule(name, config, clock=clock)}
-    vars(app).update(hurried)
+    sensors.open_schedule = lambda name, config, **_: open_schedule(name, config, clock=clock)  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaigns.dying_sources import KINDS, Kind, World
+from tests.campaigns.dying_sources import World
 from tests.campaigns.killing import until
+from tests.campaigns.source_kinds import KINDS, Kind
 
 MOST, AFTER = 40, 2
 OF = {kind.name: kind for kind in KINDS}
@@ -27,6 +28,7 @@ SOME = [
     ("schedule", "after:commit_ticks", 2),
     ("s3", "after:commit_ticks", 1),
     ("s3 notices", "before:commit_ticks", 1),
+    ("dagster", "after:commit_ticks", 1),
     ("python with a cursor", "after:commit_ticks", 1),
 ]
 
