@@ -7,18 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import subprocess
-import sys
 import tempfile
-import time
-from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tests.bench.figures import bar, daemon, get, process_seconds
-from tests.bench.lineage import BARE, Sender
+from tests.bench.posting import bare, send
 
 BATCHES, BATCH, SINGLES = 400, 100, 15_000
 BATCH_CONNECTIONS, SINGLE_CONNECTIONS = 4, 16
@@ -47,39 +41,6 @@ def event(number: int) -> dict[str, object]:
     }
 
 
-async def send(url: str, bodies: list[bytes], kind: str, connections: int) -> float:
-    """Send them all; requests per second."""
-    parts = urlsplit(url)
-    head = f"POST {_PATH} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: {kind}\r\n"
-    requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
-    loop, host, port = asyncio.get_running_loop(), parts.hostname or "", parts.port or 80
-    start = time.perf_counter()
-    opened = [await loop.create_connection(partial(Sender, requests), host, port) for _ in range(connections)]
-    await asyncio.gather(*(sender.done.wait() for _, sender in opened))
-    taken = time.perf_counter() - start
-    for transport, _ in opened:
-        transport.close()
-    return len(bodies) / taken
-
-
-def bare(bodies: list[bytes], kind: str, connections: int) -> float:
-    """aiohttp with nothing behind it."""
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        port = held.getsockname()[1]
-    program = BARE.replace("PORT", str(port)).replace("/api/v1/lineage", _PATH)
-    server = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
-    try:
-        assert server.stdout is not None
-        server.stdout.readline()
-        time.sleep(0.3)
-        return asyncio.run(send(f"http://127.0.0.1:{port}", bodies, kind, connections))
-    finally:
-        server.kill()
-        server.wait()
-        assert server.stdout is not None
-        server.stdout.close()
-
-
 def measure(name: str, bodies: list[bytes], each: int, kind: str, connections: int) -> float:
     """Events per second, with the processor's time for each; the log holds every one of them afterwards."""
     with tempfile.TemporaryDirectory(prefix="sensord-bench-") as place:
@@ -87,11 +48,11 @@ def measure(name: str, bodies: list[bytes], each: int, kind: str, connections: i
         (folder / "sensord.yaml").write_text(CONFIG)
         with daemon(folder) as (pid, url):
             before = process_seconds(pid)
-            rate = asyncio.run(send(url, bodies, kind, connections)) * each
+            rate = asyncio.run(send(url, _PATH, bodies, kind=kind, connections=connections)) * each
             spent = process_seconds(pid) - before
             newest = get(url, "/api/overview")["place"]
             assert newest == len(bodies) * each, newest
-    limit = bare(bodies, kind, connections) * each
+    limit = bare(_PATH, bodies, kind=kind, connections=connections) * each
     used = spent / (len(bodies) * each) * 1e6
     print(f"  {name}: aiohttp alone {limit:.0f}, sensord {rate:.0f} events/s, {used:.0f} us of processor each")
     return rate
