@@ -36,4 +36,4 @@ Secret = SecretStr
 class Settings(BaseModel):
     """A part's configuration: unknown keys are errors, values do not change, errors never quote the input."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, defer_build=True)

@@ -15,7 +15,13 @@ _BY_ALSO = Index("events_by_also", "also", "seq", sqlite_where=_HAS_ALSO)
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")
 
 
-class EventRow(SQLModel, table=True):
+class Row(SQLModel):
+    """What every table's model is made of. Rows are written by Core statements: no validator is built for them."""
+
+    model_config = {"defer_build": True}
+
+
+class EventRow(Row, table=True):
     """The event log: the embedded bus. `seq` is the order in which events became true."""
 
     __tablename__ = "events"
@@ -44,7 +50,7 @@ class EventRow(SQLModel, table=True):
     data: str = Field(sa_type=Text)
 
 
-class SubscriptionRow(SQLModel, table=True):
+class SubscriptionRow(Row, table=True):
     """Who wants what. `origin` is `config` or `user`; `since_seq` is the event after which it holds."""
 
     __tablename__ = "subscriptions"
@@ -59,7 +65,7 @@ class SubscriptionRow(SQLModel, table=True):
     ended_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
-class DeliveryRow(SQLModel, table=True):
+class DeliveryRow(Row, table=True):
     """One event on its way to one destination.
 
     `status`: pending, sending; then for ever delivered, suppressed, uncertain or dead. `attempts` counts what
@@ -96,7 +102,7 @@ class DeliveryRow(SQLModel, table=True):
     ended_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
-class DestinationRow(SQLModel, table=True):
+class DestinationRow(Row, table=True):
     """What is known of a destination that is not plainly well: paused, or moved."""
 
     __tablename__ = "destinations"
@@ -108,7 +114,7 @@ class DestinationRow(SQLModel, table=True):
     moved_to: str | None = None
 
 
-class InboxRow(SQLModel, table=True):
+class InboxRow(Row, table=True):
     """Messages of the `inbox:` destination, as the web page and `sensord inbox` show them."""
 
     __tablename__ = "inbox"
@@ -122,7 +128,7 @@ class InboxRow(SQLModel, table=True):
     message: str = Field(sa_type=Text)
 
 
-class BacklogRow(SQLModel, table=True):
+class BacklogRow(Row, table=True):
     """The past that a new subscription is told of: the events after `place` up to `upto`, from the time `at` on.
 
     `made` counts the deliveries that were made of them. `ended_at` is when nothing was left.
@@ -138,7 +144,7 @@ class BacklogRow(SQLModel, table=True):
     ended_at: int | None = Field(default=None, sa_type=BigInteger, index=True)
 
 
-class BusCursorRow(SQLModel, table=True):
+class BusCursorRow(Row, table=True):
     """How far a reader of the event log has come, moved in the transaction of what it covers."""
 
     __tablename__ = "bus_cursors"

@@ -88,7 +88,6 @@ class App:
                 group.start_soon(self._sense, name, source, name=f"sensor {name}")
             kept = Kept(**self.config.retention.model_dump())
             group.start_soon(keep_bounded, self.database, kept, self.config.state, self.clock, name="retention")
-            group.start_soon(self.chats.run, name="chats")
             self.ready = True
             task_status.started()
 
@@ -179,10 +178,8 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
 
 
 def _load_channels(config: Config) -> None:
-    """Load the SDKs of the configured channels: that takes as long as a supervisor needs to come up."""
+    """Load SDKs of the configured channels: that takes as long as a supervisor needs to come up."""
     with interpreter.loading():
-        if config.telegram is not None:
-            import_module("notifiers.channels.telegram_api")
         if config.slack is not None:
             import_module("slack_sdk.web.async_client")
         if config.apprise:

@@ -66,6 +66,7 @@ async def _live(config: Config) -> None:
                     log.info("daemon.ready", extra={"url": url, **await app.database.read(promises), **_counts(app)})
                     _notify("READY=1")
                     interpreter.settle()
+                    work.start_soon(app.chats.run, name="chats")  # It loads much, for which nobody needs to wait.
                     try:
                         await anyio.sleep_forever()
                     finally:

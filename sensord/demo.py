@@ -179,6 +179,7 @@ async def run_demo(folder: Path, *, once: bool, console: Console, environ: Mappi
     closed: dict[str, float] = {}
     async with open_app(config) as app, anyio.create_task_group() as group:
         await group.start(app.run)
+        group.start_soon(app.chats.run, name="chats")
         async with serve(app) as url:
             note = config.state / "daemon.json"
             note.write_text(json.dumps({"pid": os.getpid(), "url": url}), encoding="utf-8")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import anyio
+from anyio import to_thread
 from pydantic import Field, field_validator
 
-from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt, telegram_text
+from notifiers.channels import DeliveryError, Part, Reason, Receipt, telegram_text
 from notifiers.message import Message
 from notifiers.settings import Secret, Settings
 from notifiers.text import utf16_len
@@ -58,10 +61,20 @@ class Target:
 
 
 class Telegram:
-    """The channel; see `open_telegram`. `bot` is there for the part that listens to the chats."""
+    """The channel; see `open_telegram`."""
 
-    def __init__(self, bot: Bot) -> None:
-        self.bot = bot
+    def __init__(self, open_bot: Callable[[], Awaitable[Bot]]) -> None:
+        self._open_bot = open_bot
+        self._bot: Bot | None = None
+        self._opening = anyio.Lock()
+
+    async def bot(self) -> Bot:
+        """The library's bot, also for the part that listens to the chats. Who asks first waits until it is loaded."""
+        if self._bot is None:
+            async with self._opening:
+                if self._bot is None:
+                    self._bot = await self._open_bot()
+        return self._bot
 
     def render(self, message: Message) -> Sequence[Part]:
         """Texts and files; see `telegram_text`."""
@@ -91,6 +104,7 @@ class Telegram:
         counted by the windows; as entities are made to be valid, it is rare enough for the bursts that
         Telegram allows.
         """
+        await self.bot()
         from notifiers.channels.telegram_api import Undelivered
         from notifiers.channels.telegram_errors import EntitiesRefusedError
 
@@ -119,7 +133,7 @@ class Telegram:
         else:
             method, params = "SendMessage", _text(part)
         params |= {"chat_id": where.chat, "message_thread_id": where.thread}
-        sent = await self.bot.do_api_request(method, params)
+        sent = await (await self.bot()).do_api_request(method, params)
         data = {"chat_id": sent["chat"]["id"], "message_id": sent["message_id"], "date": sent["date"]}
         return Receipt(id=str(sent["message_id"]), data=data)
 
@@ -159,13 +173,20 @@ def _without_entities(part: Part) -> Part:
 
 
 @asynccontextmanager
-async def open_telegram(config: TelegramConfig, *, read_seconds: float = 30.0) -> AsyncIterator[Channel]:
+async def open_telegram(config: TelegramConfig, *, read_seconds: float = 30.0) -> AsyncIterator[Telegram]:
     """The way out to Telegram. Opening makes no call: a wrong token or a dead network shows at the first send.
 
-    `read_seconds` is how long Telegram may be silent after a request before its answer counts as lost. The
-    library is loaded here, and only here.
+    `read_seconds` is how long Telegram may be silent after a request before its answer counts as lost. The library
+    is loaded at the first send, in a thread: that takes as long as a sixth of the daemon's start, and nothing else
+    needs to wait for it.
     """
-    from notifiers.channels.telegram_api import open_bot
+    async with AsyncExitStack() as stack:
 
-    async with open_bot(config.api_url, config.token, read_seconds=read_seconds) as bot:
-        yield Telegram(bot)
+        async def open_bot() -> Bot:
+            api = await to_thread.run_sync(import_module, "notifiers.channels.telegram_api")
+            bot: Bot = await stack.enter_async_context(
+                api.open_bot(config.api_url, config.token, read_seconds=read_seconds)
+            )
+            return bot
+
+        yield Telegram(open_bot)

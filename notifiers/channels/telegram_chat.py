@@ -199,10 +199,11 @@ class TelegramChat:
 
     async def _call(self, method: str, params: dict[str, Any] | None = None, *, seconds: float = CALL_SECONDS) -> Any:
         """One call; its result. DeliveryError, which holds no secret, for everything else."""
+        bot = await self._channel.bot()
         from notifiers.channels.telegram_api import Undelivered
 
         try:
-            return await self._channel.bot.do_api_request(method, params or {}, read_timeout=seconds)
+            return await bot.do_api_request(method, params or {}, read_timeout=seconds)
         except Undelivered as undelivered:
             error = undelivered.error
         # Raised out here, it has no context: nothing of the libraries' frames and texts can be shown with it.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from notifiers.tables import table
+from notifiers.tables import Row, table
 
 
-class ChatCursorRow(SQLModel, table=True):
+class ChatCursorRow(Row, table=True):
     """The last thing heard from a service that had an effect: moved in the transaction of that effect."""
 
     __tablename__ = "chat_cursors"
@@ -18,7 +18,7 @@ class ChatCursorRow(SQLModel, table=True):
     at: int = Field(sa_type=BigInteger)
 
 
-class ChatAnswerRow(SQLModel, table=True):
+class ChatAnswerRow(Row, table=True):
     """A message for one chat alone. A delivery whose `event` is its id carries it there."""
 
     __tablename__ = "chat_answers"
@@ -28,7 +28,7 @@ class ChatAnswerRow(SQLModel, table=True):
     message: str = Field(sa_type=Text)
 
 
-class ChatInviteRow(SQLModel, table=True):
+class ChatInviteRow(Row, table=True):
     """An invitation: whoever shows its token first gets the role. Of the token, only its SHA-256 is kept."""
 
     __tablename__ = "chat_invites"
@@ -42,7 +42,7 @@ class ChatInviteRow(SQLModel, table=True):
     used_by: str | None = None
 
 
-class ChatGuestRow(SQLModel, table=True):
+class ChatGuestRow(Row, table=True):
     """A role that somebody has by an invitation, until it is taken away."""
 
     __tablename__ = "chat_guests"
@@ -56,7 +56,7 @@ class ChatGuestRow(SQLModel, table=True):
     ended_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
-class ChatActRow(SQLModel, table=True):
+class ChatActRow(Row, table=True):
     """Who did what from a chat, or was refused it. `id` is that of the event that tells of it."""
 
     __tablename__ = "chat_acts"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Column, Index, Text, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from notifiers.tables import Sequence64, table
+from notifiers.tables import Row, Sequence64, table
 
 TERMINAL = ("succeeded", "failed", "cancelled", "lost")
 
@@ -14,7 +14,7 @@ _HAS_PARTITION = text("partition_key IS NOT NULL")
 _BY_PARTITION = Index("runs_by_partition", "job", "partition_key", "id", sqlite_where=_HAS_PARTITION)
 
 
-class RunRow(SQLModel, table=True):
+class RunRow(Row, table=True):
     """One execution of a job. A row that is `queued` is the intent to start attempt `attempt`."""
 
     __tablename__ = "runs"
@@ -46,7 +46,7 @@ class RunRow(SQLModel, table=True):
     result: str = Field(default="{}", sa_column=Column("metadata", Text, nullable=False))
 
 
-class RunKeyRow(SQLModel, table=True):
+class RunKeyRow(Row, table=True):
     """Who holds a run_key. Never pruned: this is what makes a request that comes again no second run."""
 
     __tablename__ = "run_keys"
@@ -60,7 +60,7 @@ class RunKeyRow(SQLModel, table=True):
     version: str | None = Field(default=None, sa_type=Text)
 
 
-class TickRow(SQLModel, table=True):
+class TickRow(Row, table=True):
     """What was made of one sensed thing: `requested`, `duplicate`, `skipped` or `error`, and why."""
 
     __tablename__ = "ticks"
@@ -82,7 +82,7 @@ class TickRow(SQLModel, table=True):
     run: str | None = None
 
 
-class SeenRow(SQLModel, table=True):
+class SeenRow(Row, table=True):
     """The marks of what a source has emitted: its memory, moved in the transaction of what was decided."""
 
     __tablename__ = "seen"
@@ -92,7 +92,7 @@ class SeenRow(SQLModel, table=True):
     mark: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
 
 
-class SensorRow(SQLModel, table=True):
+class SensorRow(Row, table=True):
     """How far a sensor has read, and how it does."""
 
     __tablename__ = "sensors"
@@ -105,7 +105,7 @@ class SensorRow(SQLModel, table=True):
     last_sensed_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
-class BackfillRow(SQLModel, table=True):
+class BackfillRow(Row, table=True):
     """A wish that a job run for many partitions. The first `claimed` of them, in their order, have a run.
 
     `status` is `preparing` until every partition is written down, then `running`, and at last `succeeded`, `failed`
@@ -131,7 +131,7 @@ class BackfillRow(SQLModel, table=True):
     counts: str = Field(default="{}", sa_type=Text)
 
 
-class BackfillPartitionRow(SQLModel, table=True):
+class BackfillPartitionRow(Row, table=True):
     """One partition of a backfill, at its place in the backfill's order; its window, and its run once it has one."""
 
     __tablename__ = "backfill_partitions"
@@ -145,7 +145,7 @@ class BackfillPartitionRow(SQLModel, table=True):
     run: str | None = None
 
 
-class TokenRow(SQLModel, table=True):
+class TokenRow(Row, table=True):
     """What a program may publish and read with. `hash` is that of the secret, which is kept nowhere."""
 
     __tablename__ = "tokens"

@@ -34,11 +34,9 @@ class Pages:
     def __init__(self, app: App, guard: Guard) -> None:
         self._guard = guard
         self._open = app.config.http.token is None
-        templates = Environment(
+        self._templates = Environment(
             loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
         )
-        self._shell = templates.get_template("shell.html")
-        self._login = templates.get_template("login.html")
         self._static = {path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir())}
         self._style = self._static["style.css"].decode()
 
@@ -90,7 +88,9 @@ class Pages:
 
     async def _page(self, kind: str, title: str, request: web.Request) -> web.Response:
         subject = request.match_info.get("id", "")
-        text = self._shell.render(kind=kind, title=title, subject=subject, open=self._open)
+        text = self._templates.get_template("shell.html").render(
+            kind=kind, title=title, subject=subject, open=self._open
+        )
         return web.Response(text=text, content_type="text/html", headers=_REFERRER)
 
     async def _file(self, name: str, request: web.Request) -> web.Response:
@@ -105,7 +105,7 @@ class Pages:
         """The form, as the answer 401. Its style and script stand in it: nothing else is public."""
         nonce = secrets.token_urlsafe(16)
         asked = path if path is not None else request.path
-        text = self._login.render(
+        text = self._templates.get_template("login.html").render(
             nonce=nonce, style=self._style, next=asked if _NEXT.fullmatch(asked) else "/", wrong=wrong
         )
         policy = HEADERS["Content-Security-Policy"]

@@ -186,17 +186,19 @@ def test_the_library_is_loaded_only_when_telegram_is_opened() -> None:
     assert done.stdout == "set()\n"
 
 
-def test_opening_never_loads_the_librarys_framework() -> None:
+def test_the_library_is_loaded_at_the_first_use_and_its_framework_never() -> None:
     code = """
 import anyio, sys
 from notifiers.channels.telegram import TelegramConfig, open_telegram
 async def main():
-    async with open_telegram(TelegramConfig(token="1:x")): pass
+    async with open_telegram(TelegramConfig(token="1:x")) as channel:
+        print("telegram" in sys.modules)
+        await channel.bot()
 anyio.run(main)
 print("telegram.ext" in sys.modules, "telegram" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False True\n"
+    assert done.stdout == "False\nFalse True\n"
 
 
 @pytest.mark.parametrize("address", ["api.telegram.org", "ftp://x", "http://", "https://a.b/?x", "https://a b"])

@@ -227,7 +227,8 @@ async def test_the_token_is_nowhere_in_errors_tracebacks_and_logs(kind: Any, cap
         target = "@" if kind == "bad" else "7"
         seen = []
         async with open_telegram(TelegramConfig(token=Secret(TOKEN), api_url=url), read_seconds=0.2) as channel:
-            seen += [repr(channel), repr(vars(channel)), str(vars(channel)["bot"].token)]
+            bot = await channel.bot()
+            seen += [repr(channel), repr(vars(channel)), str(bot.token)]
             if kind == "ok":
                 await channel.send(target, Part(text="hello"))
             else:

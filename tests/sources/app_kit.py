@@ -41,6 +41,7 @@ async def running(folder: Path, text: str, url: str | None = None, jobs: str = J
     config = configured(folder, f"database: {url or 'sqlite:///sensord.db'}\n{text}", jobs)
     async with open_app(config) as app, anyio.create_task_group() as group:
         await group.start(app.run)
+        group.start_soon(app.chats.run)
         yield app
         group.cancel_scope.cancel()
 
