@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from notifiers.clock import from_us, to_us
-from notifiers.database import Database, insert_rows
+from notifiers.database import Database, execute_rows, insert_rows
 from notifiers.tables import events
 from rules.event import Event, Severity
 
@@ -31,6 +31,10 @@ def to_row(event: Event) -> dict[str, Any]:
         "time": to_us(event.time),
         "data": orjson.dumps(event.data, default=dict).decode(),
     }
+
+
+_COLUMNS = tuple(column.name for column in events.columns if column is not events.c.seq)
+_PUBLISH = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES {{rows}} ON CONFLICT (id) DO NOTHING RETURNING id"  # noqa: S608 - names of ours
 
 
 def from_row(row: Mapping[str, Any]) -> Event:
@@ -59,18 +63,13 @@ def append(conn: Connection, batch: Sequence[Event]) -> None:
 
 def append_once(conn: Connection, batch: Sequence[Event]) -> list[bool]:
     """Publish events whose ids come from outside: True for each that was not there yet."""
-    ids = list({event.id for event in batch})
-    known: set[str] = set()
-    for start in range(0, len(ids), 900):  # SQLite takes at most 999 values in a statement by default.
-        known.update(conn.scalars(select(events.c.id).where(events.c.id.in_(ids[start : start + 900]))))
-    fresh: dict[str, Event] = {}
-    result: list[bool] = []
+    left = {
+        row[0] for row in execute_rows(conn, _PUBLISH, [[row[name] for name in _COLUMNS] for row in map(to_row, batch)])
+    }
+    result = []
     for event in batch:
-        new = event.id not in known and event.id not in fresh
-        if new:
-            fresh[event.id] = event
-        result.append(new)
-    append(conn, list(fresh.values()))
+        result.append(event.id in left)
+        left.discard(event.id)  # One that is in the batch twice is new once.
     return result
 
 

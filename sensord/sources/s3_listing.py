@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote
 
@@ -25,6 +26,7 @@ _OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _KEYS_A_PAGE = 1000
 _PAUSES = (0.2, 0.8, 3.0)
+_TURN_SECONDS = 0.001
 _LARGEST = 16 * 1024 * 1024
 _CONNECT_SECONDS, _READ_SECONDS = 10, 60
 _T = TypeVar("_T")
@@ -54,8 +56,8 @@ class Bucket:
         self._right = "s3:ListBucketVersions" if config.versions else "s3:ListBucket"
         self._http = http
         self._clock = clock
-        # Between two turns of the loop there is one step of one page.
-        self._reading = anyio.Lock()
+        # Between two turns of the loop one page is read a little further, or one request is made.
+        self._turn = anyio.Lock()
 
     async def page(
         self,
@@ -67,7 +69,6 @@ class Bucket:
         most: int = _KEYS_A_PAGE,
     ) -> Page:
         """The next keys that begin with `prefix`: where `on` of the page before leads, else after that key."""
-        await checkpoint()  # To sign and to send is a piece of work as well.
         query = {"encoding-type": "url", "prefix": prefix, "max-keys": str(most)}
         if after is not None and on is None:
             query["key-marker" if self._versions else "start-after"] = after
@@ -111,10 +112,12 @@ class Bucket:
         reading = read_page(await self._listed(query), self.names.among, self._marks, after)
         page: Page | None = None
         while page is None:
-            async with self._reading:
+            async with self._turn:
                 await checkpoint()
+                until = perf_counter() + _TURN_SECONDS
                 try:
-                    next(reading)
+                    while perf_counter() < until:
+                        next(reading)
                 except StopIteration as end:
                     page = end.value
                 except NotAPageError as error:
@@ -141,7 +144,9 @@ class Bucket:
         import aiohttp
         from yarl import URL
 
-        headers = await self.account.sign(place, url)
+        async with self._turn:
+            await checkpoint()
+            headers = await self.account.sign(place, url)
         headers["Accept-Encoding"] = "identity"
         try:
             async with self._http.get(

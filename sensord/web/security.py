@@ -6,6 +6,7 @@ import hmac
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
 from hmac import compare_digest
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
@@ -54,6 +55,8 @@ class Guard:
         self.session = "" if self._token is None else hmac.new(self._token, b"sensord page", "sha256").hexdigest()
         self._names = _LOOPBACK | {name.lower() for name in (config.host, *config.allowed_hosts)}
         self._any_address = _is_wildcard(config.host)
+        # Whoever calls names us alike each time; what others make up is bounded.
+        self._is_ours = lru_cache(maxsize=64)(self._is_name_of_ours)
 
     def admit(
         self, request: web.Request, public: Collection[AbstractRoute], scopes: Mapping[AbstractRoute, Scope]
@@ -76,7 +79,7 @@ class Guard:
                 421, "this is not the Host of this sensord; add its name to http.allowed_hosts if it should be"
             )
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_name_of_ours(self, host: str) -> bool:
         try:
             parts = urlsplit(f"//{host}" if _HOST.fullmatch(host) else "")
             name = (parts.hostname or "").lower()

@@ -106,7 +106,7 @@ class Lineage(Topic):
         run = str(uuid5(_NAMESPACE, name))
         job = {"namespace": "airflow", "name": "etl.load"}
         body = {"eventType": "COMPLETE", "eventTime": SYSTEM.now().isoformat(), "run": {"runId": run}, "job": job}
-        (one,) = lineage_events(body, app.clock)
+        (one,) = lineage_events(body, app.clock, json.dumps(body).encode())
         await self.publish(app, one)
         return Thing(one.id, f"{run}@complete")
 
