@@ -50,11 +50,14 @@ class Mute:
     why: str = ""
 
     def takes(self, event: Event) -> bool:
-        """Whether the event is to be held back, as far as its topic says; time is not looked at."""
+        """Whether the event is to be held back, as far as its topic says; time is not looked at.
+
+        The success that a job's mute waits for is told at once.
+        """
         if passes(event.severity):
             return False
         if self.job is not None:
-            return event.job == self.job
+            return event.job == self.job and event.topic != f"runs.{self.job}.succeeded"
         return any(matches(self.pattern, topic) for topic in event.topics)
 
     @property

@@ -32,6 +32,7 @@ def test_a_mute_takes_an_event_by_either_of_its_topics_and_a_jobs_by_its_job() -
     assert mute.takes(event("quality.load.failed", job="load"))
     assert not mute.takes(event("runs.load2.failed", job="load2"))
     assert not mute.takes(event("x"))
+    assert not mute.takes(event("runs.load.succeeded", job="load"))
     assert mute.about == "job load"
     assert [Mute(id="m", pattern=pattern, until=1).about for pattern in (">", "bp.>")] == ["everything", "bp.>"]
 
