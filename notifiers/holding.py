@@ -93,7 +93,7 @@ class Holding:
             if not self._bursts.digested(to) or self._bursts.known(to):
                 continue
             waiting, sent, air = self._waiting.news(to), self._waiting.sent(to), self._waiting.in_the_air(to)
-            if over_budget(waiting, sent + len(air)):
+            if over_budget(waiting, sent + len(air)) and self._waiting.paced(to):
                 until = self._bursts.begin(to, now)
                 alone = max(0, SINGLES - sent - len(air))
                 crowds.append(Crowd(destination=to, air=air, singles=alone, held=Held(until, BURST, WHY)))

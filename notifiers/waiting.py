@@ -82,6 +82,10 @@ class WaitingRoom:
         since = self._clock.monotonic() - MINUTE_S
         return sum(at > since for at in self._sent.get(destination, ()))
 
+    def paced(self, destination: str) -> bool:
+        """Whether its service takes only so much in a while."""
+        return len(self._limits(destination)) > 2  # noqa: PLR2004 - two are ours
+
     @property
     def destinations(self) -> set[str]:
         """Everyone for whom something is here."""

@@ -9,7 +9,7 @@ import importlib
 import platform
 import sys
 
-NAMES = ("chain", "idle", "start", "requests", "lineage", "bus", "keys", "s3", "telling", "scan", "sensors", "spawn")
+NAMES = ("chain", "idle", "start", "requests", "lineage", "bus", "keys", "s3", "telling", "burst", "scan", "sensors", "spawn")
 
 
 def main() -> int:

@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from rules.partitions import static_partitions, time_partitions
 from sensord.config import json_schema
-from sensord.partitions import PartitionsConfig, zone_of
+from notifiers.zones import zone_of
+from sensord.partitions import PartitionsConfig
 from tests.config.writing import config, said
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rules.request import PARTITION_END, PARTITION_START, Sensed
 from rules.schedules import jitter, parse_cron
-from sensord.partitions import zone_of
+from notifiers.zones import zone_of
 from tests.sources.directory_kit import Recorder
 from tests.sources.schedule_kit import Time, keys_of, recording, utc
 
