@@ -56,9 +56,8 @@ def main() -> bool:
         calls = [json.loads(line) for line in record.read_text().splitlines()]
     first = calls[0]["at"] - begin
     early = [call for call in calls if call["at"] - begin < 60]
-    print(
-        f"{FAILURES} failures published in {published:.2f} s; calls after (s): {[round(one['at'] - begin, 1) for one in calls]}"
-    )
+    times = [round(call["at"] - begin, 1) for call in calls]
+    print(f"{FAILURES} failures published in {published:.2f} s; calls after (s): {times}")
     refused = sum(call["status"] != 200 for call in calls)
     held = [bar("first alert, s", first, 2.0), bar("messages in the first minute", len(early), 6)]
     held.append(bar("refused calls", refused, 0))

@@ -11,6 +11,7 @@ from rules.event import Severity
 from sensord.ledger.database import open_database
 from tests.notifiers.noise_kit import (
     deliveries,
+    group,
     mute,
     quiet,
     subscribe,
@@ -177,12 +178,12 @@ async def test_one_message_of_quiet_hours_is_told_as_itself_and_lifted_hours_hol
 async def test_what_waits_when_the_quiet_begins_is_held_and_costs_nothing_of_the_limits(
     database: Watched, time: HeldTime, wait: Patient
 ) -> None:
-    chat = Service(time)
+    chat = Service(time, group)
     await subscribe(database, "t.a")
     await mute(database, time, HOUR, "t.a")
-    await publish(database, *(event(f"{number}") for number in range(5)))
+    await publish(database, *(event(f"{number}") for number in range(30)))
     async with delivering(database, {"chat": chat}, time) as delivery:
-        await until_held(wait, 5)
+        await until_held(wait, 30)
         before = time.seconds
         await unmute(database, time, destinations=["chat:a"])
         await quiet(database, time, "00:00-06:00")
@@ -193,7 +194,7 @@ async def test_what_waits_when_the_quiet_begins_is_held_and_costs_nothing_of_the
         await until_over(wait)
 
     # The mute was over in the quiet hours, and says so after them.
-    assert titles(chat) == ["The mute of t.a ended (Anna): nothing came meanwhile; 5 messages in all"]
+    assert titles(chat) == ["The mute of t.a ended (Anna): nothing came meanwhile; 30 messages in all"]
     assert chat.accepted[0].at >= 6 * HOUR
 
 
