@@ -16,6 +16,7 @@ from notifiers.digests import dissolve, insert_digest
 from notifiers.mutes import end_due, first_due, remind_due
 from notifiers.noise import ASKED_FOR, BURST, DIGEST, Held, Noise
 from notifiers.store import Claimed, Waiting, claim
+from notifiers.subscriptions import version
 from notifiers.tables import deliveries, events
 from rules.event import Event, Severity
 from rules.noise import Queued, singles
@@ -125,9 +126,13 @@ def next_due(conn: Connection) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
-    """Let out what is due. `storms` are the destinations that are told in digests, and when the next one is."""
+    """Let out what is due, by what holds as of that version of the subscriptions.
+
+    `storms` are the destinations that are told in digests, and when the next one is.
+    """
 
     now: datetime
+    version: int
     noise: Noise
     storms: Mapping[str, int]
     resolve: Callable[[str], str]
@@ -144,9 +149,12 @@ class Released:
     bursts: Mapping[str, int]
 
 
-def release(conn: Connection, batch: Sequence[Release]) -> list[Released]:
-    """Let out what is due and no longer held by anything, as one digest for each destination."""
-    return [_release(conn, one) for one in batch]
+def release(conn: Connection, batch: Sequence[Release]) -> list[Released | None]:
+    """Let out what is due and no longer held by anything, as one digest for each destination.
+
+    None: what holds changed meanwhile; nothing was done.
+    """
+    return [_release(conn, one) if version(conn) == one.version else None for one in batch]
 
 
 @dataclass(slots=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
 from math import inf
 
 from notifiers.bell import Bell
@@ -66,24 +67,26 @@ class Holding:
         now = self._clock.now()
         due = self._bursts.due(to_us(now))
         waits = {to: until for to, until in self._bursts.waits().items() if to not in due}
-        directory = self._routing.directory
-        released = await self._database.write(
-            release,
-            Release(
-                now=now,
-                noise=directory.noise,
-                storms=waits,
-                resolve=directory.resolve,
-                new_id=self._clock.new_id,
-                base_url=self._base_url,
-            ),
-        )
+        while (released := await self._database.write(release, self._wish(now, waits))) is None:
+            await self._routing.reload()
         for to in due:
             if not released.bursts.get(to):
                 self._bursts.over(to)
         self._waiting.admit(released.waiting)
         if released.changed:
             await self._refresh()
+
+    def _wish(self, now: datetime, storms: Mapping[str, int]) -> Release:
+        directory = self._routing.directory
+        return Release(
+            now=now,
+            version=directory.version,
+            noise=directory.noise,
+            storms=storms,
+            resolve=directory.resolve,
+            new_id=self._clock.new_id,
+            base_url=self._base_url,
+        )
 
     async def calm(self, destinations: Iterable[str]) -> None:
         """Where too much waits, let the first go by themselves, and the rest wait for a digest."""
