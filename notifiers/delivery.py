@@ -8,7 +8,7 @@ destination in doubt, and such a one is sent once more, marked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -17,15 +17,18 @@ from anyio.abc import TaskGroup
 
 from notifiers.backlog import Backlog
 from notifiers.bell import Bell
+from notifiers.bursts import Bursts
 from notifiers.channels import Channel
 from notifiers.clock import SYSTEM, Clock, to_us
 from notifiers.database import Database
+from notifiers.held import Taking, take
+from notifiers.holding import Holding
 from notifiers.message import Message
 from notifiers.outcomes import Patience
 from notifiers.owner import Owner
 from notifiers.routing import Routing
 from notifiers.sending import Sending
-from notifiers.store import Waiting, claim, record, recover, requeue, resume
+from notifiers.store import Claimed, Waiting, record, recover, requeue, resume
 from notifiers.waiting import WaitingRoom
 from notifiers.wording import to_message
 from rules.event import Event
@@ -42,7 +45,15 @@ class Delivery:
     """Tells everyone subscribed of every event: at least once, in order, and with no limit exceeded."""
 
     def __init__(
-        self, database: Database, routing: Routing, waiting: WaitingRoom, sending: Sending, clock: Clock
+        self,
+        database: Database,
+        routing: Routing,
+        waiting: WaitingRoom,
+        sending: Sending,
+        clock: Clock,
+        *,
+        bursts: Bursts,
+        base_url: str | None = None,
     ) -> None:
         self._database = database
         self._routing = routing
@@ -50,6 +61,7 @@ class Delivery:
         self._sending = sending
         self._clock = clock
         self._events = Bell(clock)
+        self._holding = Holding(database, clock, routing, waiting, bursts, refresh=self._take_in, base_url=base_url)
         self._backlog = Backlog(database, clock, routing, waiting.admit)
         self._calls: set[anyio.CancelScope] = set()
         self._idle = Bell(clock)
@@ -64,11 +76,13 @@ class Delivery:
         await self._routing.reload()
         await self._waiting.recall(recovered)
         await self._waiting.reload(self._routing.directory.paused)
+        await self._holding.calm(self._waiting.destinations)
         async with anyio.create_task_group() as calls:
             try:
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._route)
                     tasks.start_soon(self._backlog.run)
+                    tasks.start_soon(self._holding.run)
                     tasks.start_soon(self._dispatch, calls)
             finally:
                 await self._drain(drain)
@@ -82,6 +96,9 @@ class Delivery:
         while True:
             routed, waiting = await self._routing.step()
             self._waiting.admit(waiting)
+            await self._holding.calm({one.destination for one in waiting})
+            if self._routing.holds or (routed and self._routing.directory.noise.awaits_success):
+                self._holding.ring()
             if routed:
                 await self._clock.sleep(GATHER_S)
             else:
@@ -103,12 +120,17 @@ class Delivery:
         with anyio.CancelScope(shield=True) as call:
             self._calls.add(call)
             try:
-                claimed = await self._database.write(claim, item.key)
-                result = await self._sending.attempt(claimed) if claimed is not None else None
+                noise = self._routing.directory.noise
+                taken = await self._database.write(take, Taking(item.key, noise, self._clock.now()))
+                if not isinstance(taken, Claimed):
+                    self._waiting.let_go(item)
+                    self._holding.ring()
+                    return
+                result = await self._sending.attempt(taken)
                 self._waiting.called(item)
-                recorded = result is not None and await self._database.write(record, result)
+                recorded = await self._database.write(record, result)
                 self._waiting.settled(item, result if recorded else None)
-                if recorded and result is not None and result.changes_more_than_itself:
+                if recorded and result.changes_more_than_itself:
                     await self.refresh()
             finally:
                 self._calls.discard(call)
@@ -120,8 +142,13 @@ class Delivery:
 
     async def refresh(self) -> None:
         """Take in what changed in the database by other hands: replays, resumed and moved destinations."""
+        await self._take_in()
+        self._holding.ring()
+
+    async def _take_in(self) -> None:
         await self._routing.reload()
         await self._waiting.reload(self._routing.directory.paused)
+        await self._holding.calm(self._waiting.destinations)
 
     async def resume(self, destination: str) -> bool:
         """Send to a paused destination again, first what waited. False: it was not paused."""
@@ -162,11 +189,13 @@ async def open_delivery(
     front: int = 500,
     wording: Callable[[Event], Message] | None = None,
     random: Random | None = None,
+    digested: Collection[str] = (),
 ) -> AsyncIterator[Delivery]:
     """A Delivery whose `run` is to be started.
 
     `owner` is a destination that is told of what does not arrive; `per_channel` is how many calls may be in the
     air for one channel; `front` is about how many deliveries of one severity of one destination are in memory.
+    `digested` are the channels on which a destination that is told too much at once is told in digests.
     """
     sending = Sending(
         channels,
@@ -177,4 +206,6 @@ async def open_delivery(
         random=random or Random(),
     )
     waiting = WaitingRoom(database, channels, clock, per_channel=per_channel, front=front)
-    yield Delivery(database, Routing(database, clock), waiting, sending, clock)
+    bursts = Bursts(digested)
+    routing = Routing(database, clock, bursts)
+    yield Delivery(database, routing, waiting, sending, clock, bursts=bursts, base_url=base_url)

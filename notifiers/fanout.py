@@ -127,6 +127,8 @@ def new_delivery(
         "error": reason,
         "created_at": now_us,
         "ended_at": None if reason is None else now_us,
+        "held_by": None,
+        "digest": None,
     }
 
 

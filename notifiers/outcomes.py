@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from notifiers.channels import DeliveryError, Reason
+from notifiers.noise import DIGEST
 from notifiers.owner import Owner
 from notifiers.store import Claimed, Result
 from rules.pacing import backoff
@@ -91,7 +92,7 @@ def failed(  # noqa: PLR0911 - one return for each decision, in order
     if error.retry_after is not None or error.reason is Reason.rate_limited:
         hold = min(error.retry_after if error.retry_after is not None else patience.base, patience.longest_hold)
         return replace(same, next_attempt_at=now + round(max(0.0, hold) * 1e6), hold=True)
-    if error.pause and claimed.answer is None:
+    if error.pause and (claimed.answer is None or claimed.subscription == DIGEST):
         return replace(same, pause=text, notice=owner.paused(claimed.event, claimed.destination, text))
     since = claimed.failing_since if claimed.failing_since is not None else now
     if error.permanent or error.pause:

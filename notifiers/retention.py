@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, or_, select
 
 from notifiers.fanout import CURSOR
+from notifiers.noise_tables import digests, mutes
 from notifiers.store import TERMINAL
 from notifiers.tables import bus_cursors, deliveries, events, inbox
 
@@ -57,6 +58,19 @@ def _prune_deliveries(conn: Connection, chunk: Chunk) -> int:
         .limit(chunk.limit)
     )
     return conn.execute(delete(deliveries).where(deliveries.c.id.in_(old.scalar_subquery()))).rowcount
+
+
+def prune_digests(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Delete old digests, and mutes that ended long ago; how many, for each. A digest stays while a delivery does."""
+    gone: list[int] = []
+    for chunk in batch:
+        carried = select(deliveries.c.id).where(
+            or_(deliveries.c.event == digests.c.id, deliveries.c.digest == digests.c.id)
+        )
+        old = select(digests.c.id).where(digests.c.at < chunk.before, ~carried.exists()).limit(chunk.limit)
+        number = conn.execute(delete(digests).where(digests.c.id.in_(old.scalar_subquery()))).rowcount
+        gone.append(number + conn.execute(delete(mutes).where(mutes.c.ended_at < chunk.before)).rowcount)
+    return gone
 
 
 def prune_inbox(conn: Connection, batch: Sequence[Chunk]) -> list[int]:

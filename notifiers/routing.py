@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from notifiers.bursts import WHY, Bursts
 from notifiers.bus.embedded import from_row
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
+from notifiers.failures import failures_before
 from notifiers.fanout import Routed, Unrouted, commit_routed, insert_deliveries, new_deliveries, read_unrouted
+from notifiers.noise import BURST, NO_OPTIONS, Held
 from notifiers.store import Waiting
 from notifiers.subscriptions import Directory, load_directory
 from notifiers.tables import deliveries, events
 from rules.event import Event
+from rules.noise import FAILURES, passes
 from rules.routing import Router, Subscription, Verdict, compile_where
 
 log = logging.getLogger(__name__)
@@ -24,9 +29,11 @@ log = logging.getLogger(__name__)
 class Routing:
     """Makes deliveries of events. The same events and subscriptions make the same deliveries, whenever it runs."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, bursts: Bursts | None = None) -> None:
         self._database = database
         self._clock = clock
+        self._bursts = bursts or Bursts()
+        self.holds = False  # Whether the last step made deliveries that are held.
         self._router = Router()
         self._since: Mapping[str, int] = {}
         self.directory = Directory(-1, (), {}, frozenset())
@@ -42,10 +49,11 @@ class Routing:
         now_us = to_us(self._clock.now())
         rows: list[dict[str, Any]] = []
         for seq, event in unrouted.events:
-            verdicts = self._route(event, seq)
-            rows += new_deliveries(
+            verdicts = await self._patiently(event, seq, self._route(event, seq))
+            made = new_deliveries(
                 event, seq, verdicts, directory=self.directory, new_id=self._clock.new_id, now_us=now_us
             )
+            rows += [self._held(event, row) for row in made]
         routed = Routed(
             cursor=unrouted.cursor,
             upto=unrouted.upto,
@@ -55,6 +63,7 @@ class Routing:
         # Where nobody is to be told, nobody waits either.
         if not await self._database.write(commit_routed, routed, patient=not rows):
             return unrouted.count, []  # The subscriptions changed meanwhile: the next step does it again.
+        self.holds = any(row["status"] == "held" for row in rows)
         return unrouted.count, [_waiting(row) for row in rows if row["status"] == "pending"]
 
     async def _read(self) -> Unrouted:
@@ -91,6 +100,43 @@ class Routing:
             now_us=to_us(self._clock.now()),
         )
         return [_waiting(row) for row in await self._database.write_many(insert_replays, rows)]
+
+    def _held(self, event: Event, row: dict[str, Any]) -> dict[str, Any]:
+        """A new delivery as it is, or held: by a mute, quiet hours, a digest's time, or because there is too much."""
+        if row["status"] != "pending":
+            return row
+        to, noise = row["destination"], self.directory.noise
+        why = noise.why(event, row["subscription"], to, self._clock.now()) if noise.any else None
+        if why is None and not passes(event.severity) and (until := self._bursts.holds(to, row["severity"])):
+            why = Held(until, BURST, WHY)
+        if why is None:
+            return row
+        return {**row, "status": "held", "held_by": why.by, "next_attempt_at": why.until, "error": why.why}
+
+    async def _patiently(self, event: Event, seq: int, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+        """With a reason for each subscription that wants to hear of several failures in a row, and not of this one.
+
+        It must not stand in another's way to the same destination.
+        """
+        options = self.directory.noise.options
+        if event.type not in FAILURES or not options:
+            return verdicts
+        early: list[Verdict] = []
+        for verdict in verdicts:
+            wanted = options.get(verdict.subscription.id, NO_OPTIONS).after
+            if verdict.reason is None and wanted > 1:
+                count = await self._database.read(partial(failures_before, event=event, seq=seq, most=wanted))
+                if count < wanted:
+                    reason = f"failure {count} in a row; told after {wanted}"
+                    early.append(Verdict(verdict.subscription, reason))
+        if not early:
+            return verdicts
+        for verdict in early:
+            self._router.remove(verdict.subscription.id)
+        others = await self._patiently(event, seq, self._route(event, seq))
+        for verdict in early:
+            self._router.add(verdict.subscription)
+        return [*others, *early]
 
     def _route(self, event: Event, seq: int) -> Sequence[Verdict]:
         try:

@@ -11,7 +11,9 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from notifiers.bus.embedded import from_row
 from notifiers.chat import answers
+from notifiers.digests import end_members, has_members, read_digest
 from notifiers.message import Message
+from notifiers.noise import DIGEST
 from notifiers.owner import Notice, post
 from notifiers.progress import Progress
 from notifiers.subscriptions import bump
@@ -26,7 +28,7 @@ _CHUNK = 500
 class Claimed:
     """A delivery that is ours to send, once; `attempts` counts this try and is committed. Times in microseconds.
 
-    `answer` is what somebody who asked is told; without it the event's own words are.
+    `answer` is what somebody who asked is told, or a digest; without it the event's own words are.
     """
 
     id: str
@@ -98,6 +100,8 @@ def _claimed(row: Mapping[str, Any], conn: Connection) -> Claimed:
     answer: Message | None = None
     if row["subscription"] == answers.SUBSCRIPTION:
         event, answer = answers.read_answer(conn, row["event"])
+    elif row["subscription"] == DIGEST:
+        event, answer = read_digest(conn, row["event"])
     else:
         event = from_row(dict(conn.execute(select(events).where(events.c.id == row["event"])).mappings().one()))
     return Claimed(
@@ -156,6 +160,9 @@ def record(conn: Connection, batch: Sequence[Result]) -> list[bool]:
     if rows:
         conn.execute(_RECORD, rows)
     for result in ours.values():
+        if result.claimed.subscription == DIGEST and result.status in TERMINAL:
+            told = result.progress.receipts
+            end_members(conn, result.claimed.event.id, result.status, told, result.error, result.now)
         posted = result.notice is not None
         if result.pause is not None:
             posted = pause(conn, result.claimed.destination, result.pause, result.now) and posted
@@ -219,7 +226,7 @@ def move(conn: Connection, old: str, new: str, now: int) -> None:
     _know(conn, old, state="moved", moved_to=new, since=now, reason=None)
     # A destination that was itself moved away once is where messages go now.
     conn.execute(update(destinations).where(destinations.c.destination == new).values(moved_to=None))
-    waiting = (deliveries.c.destination == old) & (deliveries.c.status == "pending")
+    waiting = (deliveries.c.destination == old) & deliveries.c.status.in_(("pending", "held"))
     conn.execute(update(deliveries).where(waiting).values(destination=new))
 
 
@@ -252,7 +259,8 @@ def _recover(conn: Connection, now: int) -> list[str]:
 def requeue(conn: Connection, ids: Sequence[str]) -> list[bool]:
     """Asked for explicitly: what ended without being delivered is pending again. False: it is in no such state.
 
-    A dead one goes on with the parts that did not arrive; an uncertain one is sent anew, marked as a repeat.
+    A dead one goes on with the parts that did not arrive; an uncertain one is sent anew, marked as a repeat. One that
+    was in a digest is sent by itself; a digest is sent again as long as anything would be told by it.
     """
     again = {
         "status": "pending",
@@ -260,10 +268,18 @@ def requeue(conn: Connection, ids: Sequence[str]) -> list[bool]:
         "next_attempt_at": None,
         "failing_since": None,
         "ended_at": None,
+        "held_by": None,
+        "digest": None,
     }
     anew = {**again, "receipts": "[]", "doubts": "[0]", "doubtful": 1}
     results: list[bool] = []
     for one in ids:
+        digest = conn.scalar(
+            select(deliveries.c.event).where(deliveries.c.id == one, deliveries.c.subscription == DIGEST)
+        )
+        if digest is not None and not has_members(conn, digest):
+            results.append(False)
+            continue
         here = update(deliveries).where(deliveries.c.id == one)
         resent = conn.execute(here.where(deliveries.c.status == "uncertain").values(**anew)).rowcount
         tried = conn.execute(here.where(deliveries.c.status.in_(("dead", "suppressed"))).values(**again)).rowcount
@@ -286,6 +302,13 @@ def load_waiting(conn: Connection, per_lane: int) -> list[Waiting]:
     )
     query = select(*(ranked.c[column.name] for column in columns)).where(ranked.c.rank <= per_lane)
     return [Waiting(*row) for row in conn.execute(query)]
+
+
+def load_destination(conn: Connection, destination: str, per_lane: int) -> list[Waiting]:
+    """The oldest pending deliveries of each severity of one destination."""
+    mine = (deliveries.c.status == "pending") & (deliveries.c.destination == destination)
+    lanes = conn.scalars(select(deliveries.c.severity).where(mine).distinct()).all()
+    return [one for severity in lanes for one in load_lane(conn, destination, severity, per_lane)]
 
 
 def load_lane(conn: Connection, destination: str, severity: int, limit: int) -> list[Waiting]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, case, func, select, update
 
+from notifiers.noise import Noise, load_noise
 from notifiers.since import Since, begin_of
 from notifiers.tables import backlogs, bus_cursors, deliveries, destinations, events, subscriptions
+
+log = logging.getLogger(__name__)
+
+NO_NOISE = Noise()
 
 VERSION = "subscriptions"
 """The name under which `bus_cursors` counts the changes of subscriptions and destinations."""
@@ -20,7 +26,8 @@ VERSION = "subscriptions"
 class Wanted:
     """A subscription somebody wants. `id` is fresh and used if there is none like it. Time in microseconds.
 
-    With `since` it is told of the past as well, when it is made.
+    With `since` it is told of the past as well, when it is made. `options` is how it is told, see
+    `notifiers.noise.Options`; one like it that holds is told in that way from now on.
     """
 
     id: str
@@ -29,6 +36,7 @@ class Wanted:
     at: int
     where: Mapping[str, Any]
     since: Since | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -60,6 +68,7 @@ class Directory:
     subscriptions: Sequence[Mapping[str, Any]]
     moved: Mapping[str, str]
     paused: frozenset[str]
+    noise: Noise = NO_NOISE
 
     def resolve(self, destination: str) -> str:
         """Where a destination's messages go now."""
@@ -98,6 +107,10 @@ def _sync(conn: Connection, configured: Configured) -> int:
             changes += sum(end_subscriptions(conn, [Ended(id=row["id"], at=configured.at)]))
         elif identity in wanted and row["origin"] != "config":
             conn.execute(update(subscriptions).where(subscriptions.c.id == row["id"]).values(origin="config"))
+        if identity in wanted and row["options"] != (options := _options(wanted[identity])):
+            conn.execute(update(subscriptions).where(subscriptions.c.id == row["id"]).values(options=options))
+            bump(conn)
+            changes += 1
     return changes
 
 
@@ -128,7 +141,8 @@ def end_subscriptions(conn: Connection, batch: Sequence[Ended]) -> list[bool]:
         holds = (subscriptions.c.id == ended.id) & subscriptions.c.ended_at.is_(None)
         found = conn.execute(update(subscriptions).where(holds).values(ended_at=ended.at)).rowcount == 1
         if found:
-            waiting = (deliveries.c.subscription == ended.id) & (deliveries.c.status == "pending")
+            held = (deliveries.c.status == "held") & deliveries.c.digest.is_(None)
+            waiting = (deliveries.c.subscription == ended.id) & ((deliveries.c.status == "pending") | held)
             conn.execute(
                 update(deliveries)
                 .where(waiting)
@@ -151,12 +165,17 @@ def load_directory(conn: Connection) -> Directory:
     holding = select(subscriptions).where(subscriptions.c.ended_at.is_(None)).order_by(subscriptions.c.id)
     rows = [{**row, "where": orjson.loads(row["where"])} for row in conn.execute(holding).mappings()]
     known = conn.execute(select(destinations)).mappings().all()
-    return Directory(
+    directory = Directory(
         version=version(conn),
         subscriptions=rows,
         moved={row["destination"]: row["moved_to"] for row in known if row["moved_to"] is not None},
         paused=frozenset(row["destination"] for row in known if row["state"] == "paused"),
     )
+    noise, wrong = load_noise(conn, rows, directory.resolve)
+    for one in wrong:
+        # What lets them in checks them, so this was written by another version, or a time zone was renamed.
+        log.error("noise.unusable", extra={"reason": one})
+    return replace(directory, noise=noise)
 
 
 def version(conn: Connection) -> int:
@@ -171,6 +190,10 @@ def bump(conn: Connection) -> None:
     ).rowcount
     if not changed:
         conn.execute(bus_cursors.insert().values(name=VERSION, seq=1))
+
+
+def _options(wanted: Wanted) -> str | None:
+    return canonical(wanted.options) if wanted.options else None
 
 
 def _by_identity(conn: Connection) -> dict[tuple[str, str, str], Mapping[str, Any]]:
@@ -202,6 +225,7 @@ def _insert(conn: Connection, fresh: Sequence[Wanted], origin: str) -> int:
                 "created_at": wanted.at,
                 "since_seq": newest,
                 "ended_at": None,
+                "options": _options(wanted),
             }
             for wanted in fresh
         ],

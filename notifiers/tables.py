@@ -11,6 +11,10 @@ from sqlmodel import Field, SQLModel
 _HAS_ALSO = text("also IS NOT NULL")
 _BY_ALSO = Index("events_by_also", "also", "seq", sqlite_where=_HAS_ALSO)
 
+# So have few deliveries with a digest.
+_IN_DIGEST = text("digest IS NOT NULL")
+_BY_DIGEST = Index("deliveries_by_digest", "digest", sqlite_where=_IN_DIGEST)
+
 # SQLite gives a rowid only to a column that is exactly INTEGER; PostgreSQL needs 64 bits.
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")
 
@@ -51,7 +55,10 @@ class EventRow(Row, table=True):
 
 
 class SubscriptionRow(Row, table=True):
-    """Who wants what. `origin` is `config` or `user`; `since_seq` is the event after which it holds."""
+    """Who wants what. `origin` is `config` or `user`; `since_seq` is the event after which it holds.
+
+    `options` says how it is told, where that is not at once: see `notifiers.noise.Options`.
+    """
 
     __tablename__ = "subscriptions"
 
@@ -63,16 +70,21 @@ class SubscriptionRow(Row, table=True):
     created_at: int = Field(sa_type=BigInteger)
     since_seq: int = Field(default=0, sa_type=BigInteger)
     ended_at: int | None = Field(default=None, sa_type=BigInteger)
+    options: str | None = Field(default=None, sa_type=Text)
 
 
 class DeliveryRow(Row, table=True):
     """One event on its way to one destination.
 
-    `status`: pending, sending; then for ever delivered, suppressed, uncertain or dead. `attempts` counts what
+    `status`: pending, sending, held; then for ever delivered, suppressed, uncertain or dead. `attempts` counts what
     was tried and is committed before each try. `doubtful` counts answers that were lost, and `doubts` is a JSON
     list of the parts whose they were. `parts` is how many parts the message has, `receipts` a JSON list of those
     of the parts that arrived. `failing_since` is the first of the failures that go on. `replay` tells the
     deliveries apart that were asked for again: 0 is the first.
+
+    One that is held is not sent before `next_attempt_at`; `error` says why, and `held_by` what holds it: `mute:<id>`,
+    `quiet`, `schedule`, `burst`. One that is told as a line of a digest has that digest's id, stays held until the
+    digest's own delivery has ended, and then ends as that did.
     """
 
     __tablename__ = "deliveries"
@@ -80,6 +92,7 @@ class DeliveryRow(Row, table=True):
         UniqueConstraint("event", "subscription", "replay"),
         Index("deliveries_by_status", "status", "destination"),
         Index("deliveries_by_end", "ended_at"),
+        _BY_DIGEST,
     )
 
     id: str = Field(primary_key=True)
@@ -100,6 +113,8 @@ class DeliveryRow(Row, table=True):
     error: str | None = Field(default=None, sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
     ended_at: int | None = Field(default=None, sa_type=BigInteger)
+    held_by: str | None = None
+    digest: str | None = None
 
 
 class DestinationRow(Row, table=True):
@@ -170,3 +185,4 @@ backlogs = table(BacklogRow)
 def prepare_postgresql() -> None:
     """Complete what PostgreSQL is to be told of the tables. Said with them, its dialect would be loaded for SQLite."""
     _BY_ALSO.dialect_kwargs["postgresql_where"] = _HAS_ALSO
+    _BY_DIGEST.dialect_kwargs["postgresql_where"] = _IN_DIGEST

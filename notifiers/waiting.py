@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -11,14 +12,19 @@ from notifiers.bell import Bell
 from notifiers.channels import Channel
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
-from notifiers.store import Result, Waiting, load_lane, load_waiting, recent_calls
+from notifiers.store import Result, Waiting, load_destination, load_lane, load_waiting, recent_calls
+from rules.event import Severity
 from rules.lanes import Item, Lanes
+from rules.noise import BUDGET, MINUTE_S
 from rules.pacing import Window
 
 log = logging.getLogger(__name__)
 
 MEMORY_S = 120.0
 """Calls that ended this long ago still count after a restart; longer than any window that a channel declares."""
+
+
+_NEWS = tuple(int(severity) for severity in Severity if severity < Severity.critical)
 
 
 class WaitingRoom:
@@ -43,6 +49,9 @@ class WaitingRoom:
         self._longer: dict[tuple[str, int], bool] = {}
         self._thin: set[tuple[str, int]] = set()
         self._paused: set[str] = set()
+        # One call at a time to each destination.
+        self._air: dict[str, Item] = {}
+        self._sent: dict[str, deque[float]] = {}
 
     def __len__(self) -> int:
         """How many deliveries are here, those being sent included."""
@@ -52,7 +61,35 @@ class WaitingRoom:
         """The delivery that goes now, or for how many seconds there is none unless the bell rings."""
         now = self._clock.monotonic()
         found = self._lanes.next(now)
-        return found if isinstance(found, Item) else found - now
+        if isinstance(found, Item):
+            self._air[found.destination] = found
+            return found
+        return found - now
+
+    def in_the_air(self, destination: str) -> frozenset[str]:
+        """What is being sent there."""
+        item = self._air.get(destination)
+        return frozenset() if item is None else frozenset({item.key})
+
+    def news(self, destination: str) -> int:
+        """How much waits for a destination beside what is being sent: neither critical, nor of the past."""
+        item = self._air.get(destination)
+        waiting = sum(self._counts.get((destination, severity), 0) for severity in _NEWS)
+        return waiting - (item is not None and item.severity in _NEWS)
+
+    def sent(self, destination: str) -> int:
+        """How much news went there within the last minute, as far as that matters."""
+        since = self._clock.monotonic() - MINUTE_S
+        return sum(at > since for at in self._sent.get(destination, ()))
+
+    def paced(self, destination: str) -> bool:
+        """Whether its service takes only so much in a while."""
+        return len(self._limits(destination)) > 2  # noqa: PLR2004 - two are ours
+
+    @property
+    def destinations(self) -> set[str]:
+        """Everyone for whom something is here."""
+        return {destination for destination, _ in self._counts}
 
     def admit(self, waiting: Iterable[Waiting]) -> None:
         """Take in pending deliveries, each once."""
@@ -98,8 +135,21 @@ class WaitingRoom:
                 log.warning("delivery.no_windows", extra={"destination": destination, "error": type(error).__name__})
         return (*limits, Window(f"/{name}", self._per_channel, 0.0), Window(f"/{destination}", 1, 0.0))
 
+    def let_go(self, item: Item) -> None:
+        """It is not sent after all: others ended it, or it waits for another time."""
+        self._leave(item)
+        self._lanes.give_back(item.windows, self._clock.monotonic())
+        self.bell.ring()
+
+    async def look_anew(self, destination: str) -> None:
+        """Many of its deliveries were changed by other hands: forget what is here, but what is being sent."""
+        self._drop(destination)
+        self.admit(await self._database.read(lambda conn: load_destination(conn, destination, self._front)))
+
     def called(self, item: Item) -> None:
         """Its call has ended: from now on the service's windows run out."""
+        if item.severity in _NEWS:
+            self._sent.setdefault(item.destination, deque(maxlen=BUDGET + 1)).append(self._clock.monotonic())
         self._lanes.done(item.windows[:-2], self._clock.monotonic())
         self.bell.ring()
 
@@ -136,6 +186,8 @@ class WaitingRoom:
         self._lanes.hold(narrowest.key, until)
 
     def _leave(self, item: Item) -> None:
+        if self._air.get(item.destination) is item:
+            del self._air[item.destination]
         if self._here.pop(item.key, None) is None:
             return
         lane = item.destination, item.severity
@@ -195,3 +247,4 @@ class WaitingRoom:
             at = now - max(0, now_us - ended) / 1e6
             for _ in range(times):
                 self._lanes.pacer.recall(self._limits(destination), at, now)
+                self._sent.setdefault(destination, deque(maxlen=BUDGET + 1)).append(at)

@@ -104,7 +104,7 @@ class Cron:
             offset = _offset(checked, self.zone)
             for local in CronSim(self._fields, (begin + offset).replace(tzinfo=None)):
                 instant = local.replace(tzinfo=UTC) - offset
-                change = _change(checked, instant, self.zone)
+                change = change_of_clocks(checked, instant, self.zone)
                 if change is not None:
                     # From a second before, so that what is due in the very moment of the change is found too.
                     begin, checked = change - _SECOND, change
@@ -160,7 +160,7 @@ def _offset(instant: datetime, zone: tzinfo) -> timedelta:
     return instant.astimezone(zone).utcoffset() or timedelta()
 
 
-def _change(since: datetime, upto: datetime, zone: tzinfo) -> datetime | None:
+def change_of_clocks(since: datetime, upto: datetime, zone: tzinfo) -> datetime | None:
     """The first second in (since, upto] at which clocks jump. No zone's clocks jump twice within a day."""
     offset = _offset(since, zone)
     while since < upto:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
@@ -19,6 +19,7 @@ from notifiers.channels import Channel
 from notifiers.channels.inbox import open_inbox
 from notifiers.clock import SYSTEM, Clock, to_us
 from notifiers.delivery import Delivery, open_delivery
+from notifiers.quiet_hours import ConfiguredQuiet, sync_quiet
 from notifiers.since import parse_since
 from notifiers.subscriptions import Configured, Wanted, sync_configured
 from sensord import interpreter
@@ -116,11 +117,12 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(config.database))
         await database.write(sync_configured, _subscriptions(config, clock))
+        await database.write(sync_quiet, ConfiguredQuiet(hours=config.quiet, now=to_us(clock.now())))
         loaded = asyncio.get_running_loop().run_in_executor(None, _load_channels, config)
         commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
         await loaded  # Meanwhile, a new supervisor came up beside it.
         channels = await _open_channels(config, database, clock, stack)
-        delivery = await stack.enter_async_context(open_delivery(database, channels, clock=clock, owner=config.owner))
+        delivery = await stack.enter_async_context(_delivery(config, database, channels, clock))
         hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
         launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}
         checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}
@@ -215,6 +217,13 @@ async def _open_channels(
     return channels
 
 
+def _delivery(
+    config: Config, database: LedgerDatabase, channels: Mapping[str, Channel], clock: Clock
+) -> AbstractAsyncContextManager[Delivery]:
+    digested = ("telegram", "slack") if config.bursts == "digest" else ()
+    return open_delivery(database, channels, clock=clock, owner=config.owner, digested=digested)
+
+
 def _launcher(commands: Commands, name: str, job: JobConfig) -> Launcher:
     if isinstance(job.launcher, CommandConfig):
         return commands.launcher(name, job.launcher, timeout=job.timeout)
@@ -259,6 +268,7 @@ def _subscriptions(config: Config, clock: Clock) -> Configured:
             at=at,
             where=one.where,
             since=None if one.since is None else parse_since(one.since, clock.now()),
+            options=one.options,
         )
         for one in config.subscriptions
     ]

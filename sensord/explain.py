@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, or_, select
 from notifiers.bus.embedded import from_row
 from notifiers.clock import from_us
 from notifiers.fanout import CURSOR
+from notifiers.noise_tables import digests
 from notifiers.tables import bus_cursors, deliveries, events, subscriptions
 from rules.event import Event, rfc3339
 from rules.printable import printable, unprintable
@@ -80,9 +81,23 @@ def _recorded(conn: Connection, what: str, path: str | None) -> _Story:
             story.tell(found["time"], f"event {found['type']} on {found['topic']}: {found['message']}")
         _delivery(dict(delivery), story)
         story.verdict = f"the delivery to {delivery['destination']} is {delivery['status']}"
+    elif digest := conn.execute(select(digests).where(digests.c.id == what)).mappings().first():
+        story.kind = "digest"
+        _digest(conn, dict(digest), story)
     else:
         _file_key_or_run(conn, what, path, story)
     return story
+
+
+def _digest(conn: Connection, digest: Mapping[str, Any], story: _Story) -> None:
+    """One message in place of others: its own delivery, and those that end as it does."""
+    carried = _rows(conn, select(deliveries).where(deliveries.c.event == digest["id"]))
+    mine = select(deliveries.c.status, func.count()).where(deliveries.c.digest == digest["id"])
+    counts = ", ".join(f"{number} {status}" for status, number in conn.execute(mine.group_by(deliveries.c.status)))
+    story.tell(digest["at"], f"digest in place of {digest['count']} messages: {counts or 'none is kept any more'}")
+    for row in carried:
+        _delivery(row, story)
+        story.verdict = f"the digest to {row['destination']} is {row['status']}"
 
 
 def _file_key_or_run(conn: Connection, what: str, path: str | None, story: _Story) -> None:
@@ -185,7 +200,9 @@ def _delivery(row: Mapping[str, Any], story: _Story) -> None:
     why = f": {row['error']}" if row["error"] else ""
     receipts = orjson.loads(row["receipts"])
     receipt = f" (receipt {', '.join(str(one['id']) for one in receipts)})" if receipts else ""
-    text = f"  {row['destination']} {row['status']}{tries}{why}{receipt}"
+    digest = f" in digest {row['digest']}" if row["digest"] and not row["error"] else ""
+    due = f", until {rfc3339(from_us(row['next_attempt_at']))}" if row["status"] == "held" and not row["digest"] else ""
+    text = f"  {row['destination']} {row['status']}{tries}{why}{due}{digest}{receipt}"
     story.tell(row["ended_at"] or row["created_at"], text, behind=True, delivery=row["id"])
 
 

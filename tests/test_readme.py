@@ -113,6 +113,13 @@ def test_the_commands_do_what_is_said_of_them_and_a_program_can_submit(reader: R
     assert found[0]["message"] == "Dagster job spatial_job completed."
 
 
+def test_the_quiet_configuration_is_one(tmp_path: Path) -> None:
+    (tmp_path / "sensord.yaml").write_text(block("test: quiet configuration"))
+    config = load(tmp_path / "sensord.yaml", {})
+    assert list(config.quiet.values()) == ["22:00-08:00 Europe/Lisbon"]
+    assert [one.options for one in config.subscriptions] == [{"after": 3}, {"digest": "daily 09:00 Europe/Lisbon"}]
+
+
 def test_the_backfills_do_what_is_said_of_them(tmp_path: Path) -> None:
     (tmp_path / "sensord.yaml").write_text("http: {port: 0}\n" + block("test: backfill configuration"))
     (tmp_path / "report.py").write_text("import sys; print(*sys.argv[1:])")

@@ -20,6 +20,7 @@ from notifiers.chat.floods import SECONDS, Floods, Once, Turnout
 from notifiers.chat.looking import Held, held_by, held_in, paused_in
 from notifiers.chat.people import guest_grants
 from notifiers.chat.questions import Command, Questions, answer
+from notifiers.chat.silence import Silence
 from notifiers.chat.turns import Act, Done, Reply, Turn, read_cursor, settle
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
@@ -58,7 +59,11 @@ class Conversations:
         self._owner = owner
         self._published = published
         questions = Questions(database, daemon, clock)
-        self._commands: Mapping[str, Command] = {**questions.by_name(), **Deeds(questions, clock).by_name()}
+        self._commands: Mapping[str, Command] = {
+            **questions.by_name(),
+            **Deeds(questions, clock).by_name(),
+            **Silence(database, clock).by_name(),
+        }
         self._floods = Floods()
         self._strangers = Once(STRANGERS_S)
 

@@ -65,6 +65,20 @@ def _moment(value: str) -> str:
     return value
 
 
+def _quiet(value: str) -> str:
+    from notifiers.noise import hours
+
+    return hours(value).text
+
+
+def _digest_time(value: str) -> str:
+    from notifiers.zones import zone_of
+    from rules.noise import parse_digest
+
+    parse_digest(value, zone_of)
+    return value
+
+
 def _text_template(value: str) -> str:
     from rules.templates import compile_text
 
@@ -158,6 +172,8 @@ Topic = Annotated[str, AfterValidator(_topic)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Destination = Annotated[str, AfterValidator(check_destination)]
+QuietHours = Annotated[str, AfterValidator(_quiet)]
+DigestTime = Annotated[str, AfterValidator(_digest_time)]
 TextTemplate = Annotated[str, AfterValidator(_text_template)]
 Expression = Annotated[str, AfterValidator(_expression)]
 TreeTemplate = Annotated[

@@ -24,7 +24,18 @@ from notifiers.channels.telegram import TelegramConfig
 from notifiers.channels.webhook import WebhookConfig
 from notifiers.chat.settings import ChatConfig
 from notifiers.settings import Secret, Settings
-from sensord.config.fields import Count, Destination, Moment, Name, Pattern, Period, Text, Where
+from sensord.config.fields import (
+    Count,
+    Destination,
+    DigestTime,
+    Moment,
+    Name,
+    Pattern,
+    Period,
+    QuietHours,
+    Text,
+    Where,
+)
 from sensord.config.parts import JobConfig, SensorConfig
 from sensord.logs import Format, Level
 from sensord.secrets import redact, redacted
@@ -63,6 +74,19 @@ class SubscriptionConfig(Settings):
     since: Moment | None = Field(
         default=None, description="when first made, told of what was since that time too, or for so long: 2h"
     )
+    after: int = Field(default=1, ge=1, le=100, description="failures in a row of one job or check before it tells")
+    quiet: QuietHours | None = Field(
+        default=None, description="held back in these hours, told afterwards: 22:00-08:00 Europe/Lisbon"
+    )
+    digest: DigestTime | None = Field(
+        default=None, description="told in one message, hourly, daily 09:00 Europe/Lisbon or weekly MON 09:00 UTC"
+    )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How it is told, where that is not at once."""
+        found = {"quiet": self.quiet, "digest": self.digest, "after": self.after if self.after > 1 else None}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class RetentionConfig(Settings):
@@ -106,6 +130,12 @@ class Config(Settings):
     jobs: dict[Name, JobConfig] = Field(default_factory=dict)
     sensors: dict[Name, SensorConfig] = Field(default_factory=dict)
     subscriptions: list[SubscriptionConfig] = Field(default_factory=list)
+    quiet: dict[Destination, QuietHours] = Field(
+        default_factory=dict, description="hours in which a destination is told nothing but what is critical"
+    )
+    bursts: Literal["digest", "send"] = Field(
+        default="digest", description="what is more than a chat takes becomes digests, or is sent one by one"
+    )
     owner: Destination | None = Field(default=None, description="who is told when another destination dies")
     concurrency: Count = Field(default=16, description="how many attempts run at a time, of all jobs together")
     retention: RetentionConfig = Field(default_factory=RetentionConfig)

@@ -23,7 +23,8 @@ from pydantic_core import CoreSchema
 
 from notifiers.clock import SYSTEM, Clock
 from notifiers.settings import Duration, Settings
-from sensord.partitions import PartitionsConfig, ZoneName, zone_of
+from notifiers.zones import zone_of
+from sensord.partitions import PartitionsConfig, ZoneName
 from sensord.sources import Source
 
 if TYPE_CHECKING:

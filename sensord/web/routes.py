@@ -16,6 +16,7 @@ from sensord.web.lineage import Lineage
 from sensord.web.lists import Lists
 from sensord.web.logs import Logs
 from sensord.web.metrics import Metrics
+from sensord.web.mutes import Mutes
 from sensord.web.overview import Overview
 from sensord.web.problems import Problem, answer
 from sensord.web.publish import BATCH, CLOUDEVENT, Intake
@@ -40,6 +41,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *Tokens(app).endpoints(),
         *Events(app).endpoints(),
         *ChatPeople(app).endpoints(),
+        *Mutes(app).endpoints(),
         *Lists(app).endpoints(),
         *_looking(app, closing),
         *_health(app, metrics),

@@ -160,6 +160,19 @@ DELIVERY = _object(
     },
     required=("id", "event", "destination", "status"),
 )
+NEW_MUTE = _object(
+    {"destination": TEXT, "for": TEXT, "topic": TEXT, "why": TEXT}, required=("destination", "for"), closed=True
+)
+MUTE = _whole(
+    {
+        **dict.fromkeys(("destination", "pattern", "person", "name", "why"), TEXT),
+        "id": ID,
+        "job": nullable(TEXT),
+        "at": TIME,
+        "until": TIME,
+        "held": NUMBER,
+    }
+)
 DESTINATION = _whole(
     {"destination": TEXT, "state": TEXT, "reason": nullable(TEXT), "since": TIME, "moved_to": nullable(TEXT)}
 )

@@ -9,7 +9,21 @@ import importlib
 import platform
 import sys
 
-NAMES = ("chain", "idle", "start", "requests", "lineage", "bus", "keys", "s3", "telling", "scan", "sensors", "spawn")
+NAMES = (
+    "burst",
+    "chain",
+    "idle",
+    "start",
+    "requests",
+    "lineage",
+    "bus",
+    "keys",
+    "s3",
+    "telling",
+    "scan",
+    "sensors",
+    "spawn",
+)
 
 
 def main() -> int:

@@ -9,9 +9,10 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from notifiers.zones import zone_of
 from rules.partitions import static_partitions, time_partitions
 from sensord.config import json_schema
-from sensord.partitions import PartitionsConfig, zone_of
+from sensord.partitions import PartitionsConfig
 from tests.config.writing import config, said
 
 

@@ -13,9 +13,9 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from notifiers.zones import zone_of
 from rules.request import PARTITION_END, PARTITION_START, Sensed
 from rules.schedules import jitter, parse_cron
-from sensord.partitions import zone_of
 from tests.sources.directory_kit import Recorder
 from tests.sources.schedule_kit import Time, keys_of, recording, utc
 

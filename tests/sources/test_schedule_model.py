@@ -124,7 +124,7 @@ def test_the_words_of_the_configuration_are_those_of_the_rules() -> None:
 def test_a_machine_without_a_time_zone_database_has_that_of_the_package() -> None:
     lines = (
         "from datetime import datetime",
-        "from sensord.partitions import zone_of",
+        "from notifiers.zones import zone_of",
         "print(datetime(2026, 7, 1, tzinfo=zone_of('Europe/Lisbon')))",
     )
     environment = {**os.environ, "PYTHONTZPATH": "/nowhere"}

@@ -50,6 +50,7 @@ async def full(site: Site) -> dict[str, str]:
     """A daemon in which there is one of everything: the ids by kind."""
     await site.call("POST", "/api/subscriptions", {"topic": ">", "to": "inbox:"})
     await site.call("POST", "/api/tokens", {"name": "drop", "read": ["bp.>"]})
+    await site.call("POST", "/api/mutes", {"destination": "telegram:9", "for": "2h"})
     site.shelf.put("a.csv")
     await site.call("POST", "/api/sensors/drop/tick")
     (run,) = (await site.get("/api/runs"))["items"]

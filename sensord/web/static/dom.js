@@ -40,7 +40,7 @@ const GLYPHS = {
   succeeded: "✓", failed: "✕", lost: "?", cancelled: "⊘", running: "▶", queued: "○", retrying: "↻",
   info: "●", debug: "·", warning: "▲", error: "✕", critical: "‼",
   active: "✓", paused: "‖", new: "○", moved: "→",
-  delivered: "✓", pending: "○", sending: "▶", dead: "✕", uncertain: "?", suppressed: "–",
+  delivered: "✓", pending: "○", sending: "▶", dead: "✕", uncertain: "?", suppressed: "–", held: "Ⅱ",
 };
 
 export function status(word, { fixed = false, text = word } = {}) {
