@@ -18,6 +18,7 @@ _TABLES = (
     *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
     *(notifying.inbox, notifying.bus_cursors, notifying.backlogs),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
+    chatting.chat_heard,
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors, running.tokens),
     *(running.backfills, running.backfill_partitions),
 )
