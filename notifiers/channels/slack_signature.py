@@ -25,12 +25,12 @@ class Signatures:
         self._secret = secret.encode()
         self._taken: OrderedDict[str, float] = OrderedDict()
 
-    def stale(self, timestamp: str | None, signature: str | None, now: float) -> str | None:
+    def stale(self, timestamp: str, signature: str, now: float) -> str | None:
         """Why a request is refused by its headers alone, before its body is read; None where it may be read.
 
         `now` in seconds since 1970.
         """
-        if timestamp is None or signature is None or not _SIGNATURE.fullmatch(signature):
+        if not _SIGNATURE.fullmatch(signature):
             return "this is no request of Slack's: it has no signature"
         if not _TIMESTAMP.fullmatch(timestamp) or abs(now - int(timestamp)) > SECONDS:
             return "the signature's time is more than 5 minutes away: check this machine's clock"

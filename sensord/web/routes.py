@@ -21,6 +21,7 @@ from sensord.web.problems import Problem, answer
 from sensord.web.publish import BATCH, CLOUDEVENT, Intake
 from sensord.web.runs import Runs
 from sensord.web.sensors import Jobs, Sensors
+from sensord.web.slack import slack_endpoints
 from sensord.web.stream import Stream
 from sensord.web.telling import Telling
 from sensord.web.tokens import Tokens
@@ -40,6 +41,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *Tokens(app).endpoints(),
         *Events(app).endpoints(),
         *ChatPeople(app).endpoints(),
+        *slack_endpoints(app),
         *Lists(app).endpoints(),
         *_looking(app, closing),
         *_health(app, metrics),

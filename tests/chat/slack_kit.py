@@ -79,6 +79,7 @@ async def slack(
     double: SlackDouble | None = None,
     roles: str = ROLES,
     connected: bool = True,
+    beside: str = "",
     **more: Any,
 ) -> AsyncIterator[Slack]:
     """A daemon that listens to a workspace through Socket Mode, unless told of another way."""
@@ -89,7 +90,9 @@ async def slack(
             double = await stack.enter_async_context(serving(workspace()))
         keys = {"token": double.token, "api_url": f"{double.url}/api/", "app_token": double.people.app_token, **more}
         options = ", ".join(f"{key}: '{value}'" for key, value in keys.items() if value is not None)
-        app = await stack.enter_async_context(running(folder, f"slack: {{{options}}}\nchat:{roles}", url, JOBS))
+        app = await stack.enter_async_context(
+            running(folder, f"slack: {{{options}}}\nchat:{roles}\n{beside}", url, JOBS)
+        )
         if connected:
             await until(lambda: bool(double.people.lines))
         yield Slack(app, double)

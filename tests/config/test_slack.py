@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sensord.config import ConfigError, load
+from sensord.doctor import examine
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,29 @@ def test_commands_are_heard_where_there_is_a_way_and_they_are_wanted(tmp_path: P
     found = load(tmp_path / "sensord.yaml", {}).slack
     assert found is not None
     assert found.hears is hears
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("slack: {token: xoxb-1}", ["commands are not heard: set slack.app_token, or slack.commands: false"]),
+        ("slack: {token: xoxb-1, commands: false}", []),
+        ("slack: {token: xoxb-1, app_token: xapp-1}", ["commands are heard through Socket Mode"]),
+        (
+            "slack: {token: xoxb-1, signing_secret: abc}",
+            ["commands are heard as requests to /api/slack/…; names in http.allowed_hosts: none: add the name that"],
+        ),
+        (
+            "slack: {token: xoxb-1, signing_secret: abc}\nhttp: {allowed_hosts: [sensord.example]}",
+            ["commands are heard as requests to /api/slack/…; names in http.allowed_hosts: sensord.example"],
+        ),
+        ("", []),
+    ],
+)
+def test_the_doctor_says_how_commands_are_heard_or_that_they_are_not(
+    tmp_path: Path, text: str, said: list[str]
+) -> None:
+    (tmp_path / "sensord.yaml").write_text(f"{text}\n")
+    found = [one for one in examine(load(tmp_path / "sensord.yaml", {})) if one.what == "slack"]
+    assert [one.text[: len(start)] for one, start in zip(found, said, strict=True)] == said
+    assert all(one.well for one in found)
