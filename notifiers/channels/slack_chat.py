@@ -34,8 +34,8 @@ from rules.event import Event, Severity
 
 log = logging.getLogger(__name__)
 
-ASK_SECONDS = 2.0
-"""For what is asked of Slack before an answer, which it waits 3 s for."""
+ASK_SECONDS = 1.3
+"""For each of the two questions that a command may be to Slack, which waits 3 s for its answer."""
 
 _PAGES, _PAGE = 5, 1000  # Of a channel's members. Where there are more, who is among them is not known.
 _QUIET = 3600.0  # The same trouble is published at most once in this time; the log has it each time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from tests.chat.slack_kit import (
     slack,
     workspace,
 )
+from tests.chat.test_first_message import configuration
 from tests.doubles.slack import Room, running
 from tests.doubles.slack_people import BOT
 from tests.notifiers.service import event
@@ -44,6 +46,21 @@ async def test_a_channel_subscribes_itself_and_is_told(tmp_path: Path, database_
         acts = it.rows("SELECT person, place, act FROM chat_acts ORDER BY id")
         assert [row["act"] for row in acts] == ["subscribed", "test", "unsubscribed"]
         assert {(row["person"], row["place"]) for row in acts} == {(f"slack:{OWNER}", f"slack:{ROOM}")}
+
+
+async def test_an_empty_channel_has_its_first_test_message_within_a_minute_and_three_messages(tmp_path: Path) -> None:
+    double = workspace()
+    double.limits = True
+    async with running(double), slack(tmp_path, double=double) as it:
+        before = configuration(tmp_path)
+        started = time.monotonic()
+        await double.people.command(ROOM, "subscribe bp.houses.>", user=OWNER)
+        await double.people.command(ROOM, "test", user=OWNER)
+        await until(lambda: any("Test message" in text for text in it.texts(ROOM)))
+        assert time.monotonic() - started < 60
+        assert len(it.texts(ROOM)) == 2
+        assert configuration(tmp_path) == before
+        assert {line["status"] for line in double.requests} == {200}
 
 
 async def test_the_channel_sees_what_was_typed_and_a_direct_message_and_an_invitation_stay_private(
