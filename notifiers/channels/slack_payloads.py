@@ -16,8 +16,9 @@ from notifiers.text import visible
 from rules.commands import COMMANDS
 
 EVENTS = (
-    "app_mention", "channel_archive", "channel_deleted", "channel_id_changed", "channel_left", "channel_unarchive",
-    "group_archive", "group_deleted", "group_left", "group_unarchive", "member_joined_channel", "message.im",
+    "app_mention", "app_uninstalled", "channel_archive", "channel_deleted", "channel_id_changed", "channel_left",
+    "channel_unarchive", "group_archive", "group_deleted", "group_left", "group_unarchive", "member_joined_channel",
+    "message.im", "tokens_revoked",
 )  # fmt: skip
 """The events that are understood: what an app's manifest subscribes the bot to."""
 
@@ -30,6 +31,7 @@ SCOPES = (
 OF = "slack"
 """Slack's ids are unique over all workspaces and apps."""
 
+_SLACK = Person("slack", "Slack")
 _NAME_CHARACTERS = 60
 _TEXT_CHARACTERS = 4096
 _ID_CHARACTERS = 255
@@ -128,14 +130,23 @@ def _event(event: Mapping[str, Any], payload: Mapping[str, Any], heard: Heard) -
         return Moved(heard=heard, old=f"slack:{old}", new=f"slack:{new}") if old and new and old != new else None
     if kind == "member_joined_channel" and event.get("user") != (_bot(payload) or ""):
         return None  # Somebody else came.
+    if kind == "app_uninstalled" or (kind == "tokens_revoked" and _revoked(event)):
+        everywhere = Place("slack:", "slack:", private=False)
+        return Shut(heard=heard, place=everywhere, person=_SLACK, open=False, why="the app was uninstalled")
     why = _CLOSED.get(kind) or _OPENED.get(kind)
     channel = _id(event.get("channel"), _CHANNEL)
     if why is None or channel is None:
         return None
     by = next((event[name] for name in ("actor_id", "inviter", "user") if isinstance(event.get(name), str)), None)
-    person = _person(by, None) or Person("slack", "Slack")
+    person = _person(by, None) or _SLACK
     place = Place(f"slack:{channel}", f"slack:{channel}", private=False)
     return Shut(heard=heard, place=place, person=person, open=kind in _OPENED, why=why)
+
+
+def _revoked(event: Mapping[str, Any]) -> bool:
+    """Whether the bot's own token is among those that count no more."""
+    tokens = event.get("tokens")
+    return isinstance(tokens, Mapping) and bool(tokens.get("bot"))
 
 
 def _said(event: Mapping[str, Any], kind: str, bot: str | None, heard: Heard) -> Said | None:

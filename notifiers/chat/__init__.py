@@ -61,7 +61,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shut:
-    """The bot was removed from a chat, blocked or silenced (`open` False), or it may write there again."""
+    """The bot was removed from a chat, blocked or silenced (`open` False), or it may write there again.
+
+    A place whose chat is `slack:` is every chat of the service.
+    """
 
     heard: Heard
     place: Place

@@ -220,6 +220,27 @@ async def test_a_channel_that_is_closed_to_the_app_is_paused_and_the_owner_told(
         assert acts == ["subscribed", "removed", "returned", "removed", "returned"]
 
 
+async def test_an_app_that_is_uninstalled_is_told_nothing_more_anywhere_and_the_owner_hears_of_it(
+    tmp_path: Path, database_url: str
+) -> None:
+    beside = "subscriptions: [{topic: '>', to: 'inbox:'}, {topic: 'a.>', to: 'slack:#data'}]"
+    async with slack(tmp_path, database_url, beside=beside) as it:
+        await it.ask("subscribe bp.>", room=ROOM)
+        await it.ask("subscribe bp.>")
+        await it.heard()
+        await it.double.people.event("tokens_revoked", tokens={"oauth": [OWNER], "bot": []})
+        await it.heard()
+        paused = "SELECT destination FROM destinations WHERE state = 'paused' ORDER BY destination"
+        assert it.rows(paused) == []
+        await it.double.people.event("app_uninstalled")
+        await it.double.people.event("tokens_revoked", tokens={"oauth": [], "bot": [BOT]})
+        await it.heard()
+        found = [row["destination"] for row in it.rows(paused)]
+        assert sorted(found) == ["slack:#data", f"slack:{ROOM}", f"slack:{OWNER}"]
+        told = "SELECT id FROM inbox WHERE title LIKE '%gets no messages any more: the app was uninstalled%'"
+        await until(lambda: bool(it.rows(told)))
+
+
 async def test_a_channel_with_another_id_keeps_what_it_is_told(tmp_path: Path) -> None:
     async with slack(tmp_path) as it:
         await it.ask("subscribe bp.>", room=ROOM)
