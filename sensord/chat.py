@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
 
 from notifiers.channels import Channel
+from notifiers.channels.slack import Slack
 from notifiers.channels.telegram import Telegram
 from notifiers.owner import Owner
 from rules.rights import Grant
@@ -21,41 +22,68 @@ from sensord.run_events import SEVERITY, Hooks
 from sensord.secrets import redact
 
 if TYPE_CHECKING:
+    from notifiers.channels.slack_chat import SlackChat
+    from notifiers.channels.slack_socket import SlackSocket
     from notifiers.channels.telegram_chat import TelegramChat
+    from notifiers.chat.conversations import Conversations
     from sensord.app import App
 
 
 @dataclass(kw_only=True)
 class Chats:
-    """The chats that talk back. `granted` is what people may do by the configuration."""
+    """The chats that talk back. `granted` is what people may do by the configuration.
+
+    Without a `socket`, Slack's payloads come as signed requests.
+    """
 
     granted: Mapping[str, tuple[Grant, ...]] = field(default_factory=dict)
     telegram: TelegramChat | None = None
+    slack: SlackChat | None = None
+    socket: SlackSocket | None = None
 
     async def run(self) -> None:
         """Listen until cancelled."""
         async with anyio.create_task_group() as group:
             if self.telegram is not None:
                 group.start_soon(self.telegram.run, name="telegram chat")
+            if self.socket is not None:
+                group.start_soon(self.socket.run, name="slack chat")
 
     @property
     def troubles(self) -> Sequence[str]:
         """Why something is not heard at the moment, in sentences."""
-        if self.telegram is None or self.telegram.trouble is None:
-            return ()
-        return (f"Commands from Telegram are not heard: {self.telegram.trouble}",)
+        chats = (("Telegram", self.telegram), ("Slack", self.slack))
+        return [
+            f"Commands from {name} are not heard: {chat.trouble}"
+            for name, chat in chats
+            if chat is not None and chat.trouble is not None
+        ]
 
 
 def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
     """The chats of the configuration; where none is to answer, nothing of theirs is loaded."""
     chats = Chats(granted=app.config.chat.granted())
-    telegram = channels.get("telegram")
-    if app.config.telegram is None or not app.config.telegram.commands or not isinstance(telegram, Telegram):
-        return chats
-    from notifiers.channels.telegram_chat import TelegramChat
+    telegram, slack = channels.get("telegram"), channels.get("slack")
+    conversations = cache(lambda: _conversations(app, channels, chats))
+    if isinstance(telegram, Telegram) and app.config.telegram is not None and app.config.telegram.commands:
+        from notifiers.channels.telegram_chat import TelegramChat
+
+        chats.telegram = TelegramChat(telegram, conversations(), clock=app.clock)
+    if isinstance(slack, Slack) and app.config.slack is not None and app.config.slack.hears:
+        from notifiers.channels.slack_chat import SlackChat
+
+        chats.slack = SlackChat(slack, conversations(), clock=app.clock)
+        if app.config.slack.app_token is not None:
+            from notifiers.channels.slack_socket import SlackSocket
+
+            chats.socket = SlackSocket(slack, chats.slack, app.config.slack.app_token, clock=app.clock)
+    return chats
+
+
+def _conversations(app: App, channels: Mapping[str, Channel], chats: Chats) -> Conversations:
     from notifiers.chat.conversations import Conversations
 
-    conversations = Conversations(
+    return Conversations(
         app.database,
         app.delivery,
         Answering(app),
@@ -64,8 +92,6 @@ def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
         owner=Owner(app.config.owner, app.clock, has_inbox="inbox" in channels),
         published=app.published,
     )
-    chats.telegram = TelegramChat(telegram, conversations, clock=app.clock)
-    return chats
 
 
 class Answering:

@@ -33,7 +33,7 @@ class Finding:
 
 def examine(config: Config) -> list[Finding]:
     """Look at everything that can be looked at from here, without changing anything."""
-    return [*_places(config), *_kernel(config), *_jobs(config), *_daemon(config)]
+    return [*_places(config), *_kernel(config), *_jobs(config), *_slack(config), *_daemon(config)]
 
 
 def _places(config: Config) -> Iterator[Finding]:
@@ -91,6 +91,21 @@ def _jobs(config: Config) -> Iterator[Finding]:
             found = (cwd / program).exists() if "/" in program else shutil.which(program, path=path) is not None
             text = f"{program} {'is there' if found or '{{' in program else 'is not on PATH: give its full path'}"
             yield Finding(f"job {name}", found or "{{" in program, text)
+
+
+def _slack(config: Config) -> Iterator[Finding]:
+    """How commands come from Slack, if they do. Whether they do at the moment, the daemon knows."""
+    slack = config.slack
+    if slack is None or not slack.commands:
+        return
+    if slack.app_token is not None:
+        text = "commands are heard through Socket Mode"
+    elif slack.signing_secret is not None:
+        names = ", ".join(config.http.allowed_hosts) or "none: add the name that Slack sends to"
+        text = f"commands are heard as requests to /api/slack/…; names in http.allowed_hosts: {names}"
+    else:
+        text = "commands are not heard: set slack.app_token, or slack.commands: false if it is there to send alone"
+    yield Finding("slack", True, text)
 
 
 def _daemon(config: Config) -> Iterator[Finding]:

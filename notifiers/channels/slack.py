@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
 from notifiers.channels.slack_blocks import escape, render
@@ -43,7 +43,42 @@ class SlackConfig(Settings):
 
     token: Secret = Field(description="the bot's token, xoxb-…")
     app_token: Secret | None = Field(default=None, description="the app-level token, xapp-…, for Socket Mode")
+    signing_secret: Secret | None = Field(
+        default=None, description="of requests from Slack, where it sends them and there is no app_token"
+    )
+    commands: bool = Field(default=True, description="answer commands in the channels; false: send only")
     api_url: str = Field(default="https://slack.com/api/", description="the Web API's base")
+
+    @property
+    def hears(self) -> bool:
+        """Whether commands are answered: by Socket Mode where there is an app_token, else by signed requests."""
+        return self.commands and (self.app_token is not None or self.signing_secret is not None)
+
+    @field_validator("token")
+    @classmethod
+    def _of_the_bot(cls, value: Secret) -> Secret:
+        if value.get_secret_value().startswith("xapp-"):
+            raise ValueError(
+                "this is the app-level token: write it as app_token, and here the bot's (OAuth & Permissions)"
+            )
+        return value
+
+    @field_validator("app_token")
+    @classmethod
+    def _of_the_app(cls, value: Secret | None) -> Secret | None:
+        if value is not None and value.get_secret_value() and not value.get_secret_value().startswith("xapp-"):
+            raise ValueError(
+                "not an app-level token, which begins with xapp-: make one with the scope connections:write "
+                "(Basic Information, App-Level Tokens)"
+            )
+        return value
+
+    @field_validator("signing_secret")
+    @classmethod
+    def _no_token(cls, value: Secret | None) -> Secret | None:
+        if value is not None and value.get_secret_value().startswith(("xapp-", "xoxb-", "xoxp-")):
+            raise ValueError("this is a token: the signing secret stands in Basic Information, App Credentials")
+        return value
 
 
 @asynccontextmanager
@@ -78,6 +113,17 @@ class Slack:
         self._client = client
         self._session = session
         self._ids: dict[str, str] = {}
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy that the environment names for HTTPS, if any."""
+        return self._client.proxy
+
+    async def ask(
+        self, method: str, about: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
+    ) -> Mapping[str, Any]:
+        """Call a method that shows nothing to anybody; its answer. DeliveryError, which holds no secret, otherwise."""
+        return await self._call(method, shows=False, data=dict(about or {}), headers=dict(headers or {}))
 
     def render(self, message: Message) -> Sequence[Part]:
         """Posts, then files; see `slack_blocks.render`."""

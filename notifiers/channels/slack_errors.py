@@ -43,6 +43,9 @@ _ADVICE = {
 }
 
 
+_SOCKET_ADVICE = "check slack.app_token: it begins with xapp- and has the scope connections:write"
+
+
 class BlocksRefusedError(DeliveryError):
     """Slack took the call but not the blocks: the same content may go through as text."""
 
@@ -62,8 +65,10 @@ def from_error(method: str, data: Mapping[str, Any], headers: Mapping[str, str],
     """An answer `{"ok": false, "error": …}`. Codes that nobody documented are refusals: Slack did nothing."""
     code = str(data["error"])
     text = f"Slack refused {method}: {code}{_details(data)}"
-    if code in _ADVICE:
-        text += f"; {_ADVICE[code]}"
+    opening = method == "apps.connections.open" and code in _UNAUTHORISED
+    advice = _SOCKET_ADVICE if opening else _ADVICE.get(code)
+    if advice is not None:
+        text += f"; {advice}"
     if code in _LIMITED:
         return DeliveryError(text, Reason.rate_limited, retry_after=_seconds(headers.get("Retry-After")))
     if code in _BLOCKS:

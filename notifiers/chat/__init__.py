@@ -16,10 +16,15 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Where something stands in what a chat's service tells: `of` names the service and account, `number` grows."""
+    """Where something stands in what a chat's service tells: `of` names the service and account, `number` grows.
+
+    Where the service counts nothing, `id` is its own word for the thing, the same each time it is told again; then
+    `number` says nothing.
+    """
 
     of: str
-    number: int
+    number: int = 0
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +46,25 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it."""
+    """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it.
+
+    `typed` is what stands before a command's name there, where answers say what to type: `/` or `/sensord `.
+    """
 
     heard: Heard
     place: Place
     person: Person
     text: str
     me: str | None = None
+    typed: str = "/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shut:
-    """The bot was removed from a chat, blocked or silenced (`open` False), or it may write there again."""
+    """The bot was removed from a chat, blocked or silenced (`open` False), or it may write there again.
+
+    A place whose chat is `slack:` is every chat of the service.
+    """
 
     heard: Heard
     place: Place
@@ -68,6 +80,22 @@ class Moved:
     heard: Heard
     old: str
     new: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressed:
+    """Somebody pressed a button.
+
+    `data` is the nonce it carried, `message` the id of the message it stands in, `answer` what the service wants back
+    (its query's id, its response URL), if anything.
+    """
+
+    heard: Heard
+    place: Place
+    person: Person
+    data: str
+    message: str
+    answer: str | None = None
 
 
 class Standing(StrEnum):

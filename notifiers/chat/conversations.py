@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from notifiers.bus.embedded import append_once
-from notifiers.chat import Daemon, Moved, Room, Said, Shut
+from notifiers.chat import Daemon, Heard, Moved, Room, Said, Shut
 from notifiers.chat import wording as words
 from notifiers.chat.asking import Ask, invited
 from notifiers.chat.deeds import Deeds
@@ -21,7 +22,7 @@ from notifiers.chat.looking import Held, held_by, held_in, paused_in
 from notifiers.chat.people import guest_grants
 from notifiers.chat.questions import Command, Questions, answer
 from notifiers.chat.silence import Silence
-from notifiers.chat.turns import Act, Done, Reply, Turn, read_cursor, settle
+from notifiers.chat.turns import Act, Done, Reply, Turn, heard_before, read_cursor, settle
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
 from notifiers.delivery import Delivery
@@ -72,10 +73,17 @@ class Conversations:
         now = to_us(self._clock.now())
         return await self._database.read(lambda conn: read_cursor(conn, of, now))
 
+    async def knows(self, heard: Heard) -> bool:
+        """Whether something with an id of its own was settled already: whoever asks first is spared the rest.
+
+        The answer binds nobody: what counts is the transaction that settles it.
+        """
+        return await self._database.read(lambda conn: heard_before(conn, heard))
+
     async def hear(self, heard: Said | Shut | Moved, room: Room) -> None:
         """Take in one thing. What calls for nothing leaves no trace; the cursor need not move over it."""
         if isinstance(heard, Said):
-            act = await self._asked(heard, room)
+            act = _spelt(await self._asked(heard, room), heard.typed)
             to = heard.place.destination
         elif isinstance(heard, Shut):
             act, to = await self._shut(heard), heard.place.destination
@@ -176,6 +184,18 @@ class Conversations:
             return Reply(changed=True)
 
         return act
+
+
+def _spelt(act: Act | None, typed: str) -> Act | None:
+    """The same act, with an answer that spells commands as they are typed there."""
+    if act is None or typed == "/":
+        return act
+
+    def spelt(conn: Connection) -> Reply:
+        reply = act(conn)
+        return reply if reply.message is None else replace(reply, message=words.as_typed(reply.message, typed))
+
+    return spelt
 
 
 def _invited(command: Typed | None) -> bool:

@@ -46,17 +46,21 @@ def held_by(conn: Connection, destination: str) -> list[Held]:
 
 def held_in(conn: Connection, chat: str) -> list[str]:
     """The destinations with subscriptions in a chat: the chat itself, and each of its threads."""
-    inside = or_(
-        subscriptions.c.destination == chat, subscriptions.c.destination.startswith(f"{chat}/", autoescape=True)
-    )
+    inside = _inside(subscriptions.c.destination, chat)
     query = select(subscriptions.c.destination).where(inside, subscriptions.c.ended_at.is_(None)).distinct()
     return sorted(conn.scalars(query))
 
 
 def paused_in(conn: Connection, chat: str) -> list[str]:
     """The paused destinations in a chat."""
-    inside = or_(destinations.c.destination == chat, destinations.c.destination.startswith(f"{chat}/", autoescape=True))
+    inside = _inside(destinations.c.destination, chat)
     return sorted(conn.scalars(select(destinations.c.destination).where(inside, destinations.c.state == "paused")))
+
+
+def _inside(destination: ColumnElement[str], chat: str) -> ColumnElement[bool]:
+    """Whether a destination is in a chat; `slack:` is all of a service's."""
+    within = chat if chat.endswith(":") else f"{chat}/"
+    return or_(destination == chat, destination.startswith(within, autoescape=True))
 
 
 def last_told(conn: Connection, destination: str) -> tuple[str, str | None] | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, tuple_
 
 from notifiers.chat.answers import SUBSCRIPTION
-from notifiers.chat.tables import chat_acts, chat_answers, chat_invites
+from notifiers.chat.tables import chat_acts, chat_answers, chat_heard, chat_invites
 from notifiers.retention import Chunk
 from notifiers.tables import deliveries
 
@@ -37,4 +37,13 @@ def prune_acts(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
         number = conn.execute(delete(chat_acts).where(chat_acts.c.id.in_(old))).rowcount
         number += conn.execute(delete(chat_invites).where(chat_invites.c.expires_at < chunk.before)).rowcount
         gone.append(number)
+    return gone
+
+
+def prune_heard(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Forget the ids of what was heard long ago; how many, for each."""
+    gone: list[int] = []
+    for chunk in batch:
+        old = select(chat_heard.c.of, chat_heard.c.id).where(chat_heard.c.at < chunk.before).limit(chunk.limit)
+        gone.append(conn.execute(delete(chat_heard).where(tuple_(chat_heard.c.of, chat_heard.c.id).in_(old))).rowcount)
     return gone

@@ -18,6 +18,16 @@ class ChatCursorRow(Row, table=True):
     at: int = Field(sa_type=BigInteger)
 
 
+class ChatHeardRow(Row, table=True):
+    """Something heard that had an effect, by the service's own id: written in the transaction of that effect."""
+
+    __tablename__ = "chat_heard"
+
+    of: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    at: int = Field(sa_type=BigInteger, index=True)
+
+
 class ChatAnswerRow(Row, table=True):
     """A message for one chat alone. A delivery whose `event` is its id carries it there."""
 
@@ -72,6 +82,7 @@ class ChatActRow(Row, table=True):
 
 
 chat_cursors = table(ChatCursorRow)
+chat_heard = table(ChatHeardRow)
 chat_answers = table(ChatAnswerRow)
 chat_invites = table(ChatInviteRow)
 chat_guests = table(ChatGuestRow)

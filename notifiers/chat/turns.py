@@ -11,8 +11,9 @@ from sqlalchemy import Connection, select, update
 from notifiers.bus.embedded import append
 from notifiers.chat import Heard, Person
 from notifiers.chat.answers import SOURCE, insert_answer
-from notifiers.chat.tables import chat_acts, chat_cursors
+from notifiers.chat.tables import chat_acts, chat_cursors, chat_heard
 from notifiers.clock import from_us
+from notifiers.database import insert_rows
 from notifiers.fanout import insert_deliveries, new_delivery
 from notifiers.message import Message
 from notifiers.outcomes import storable
@@ -25,7 +26,8 @@ KEPT_US = 2 * 86_400_000_000
 """For how long a number is known again.
 
 Services keep what was not fetched for a day (Telegram), and begin with lower numbers after a week without news: a
-lower number that comes later than this is a new one.
+lower number that comes later than this is a new one. Ids are kept as long: what was not acknowledged is told again
+within minutes, and within a day where an app of Slack asked for that.
 """
 
 
@@ -111,8 +113,17 @@ def read_cursor(conn: Connection, of: str, now: int) -> int | None:
     return None if row is None or now - row["at"] > KEPT_US else int(row["number"])
 
 
+def heard_before(conn: Connection, heard: Heard) -> bool:
+    """Whether something with an id of its own was settled already."""
+    here = (chat_heard.c.of == heard.of) & (chat_heard.c.id == heard.id)
+    return conn.execute(select(chat_heard.c.at).where(here)).first() is not None
+
+
 def _first_time(conn: Connection, heard: Heard, now: int) -> bool:
-    """Move the cursor over it. False: it is there already."""
+    """Move the cursor over it, or keep its id. False: it is there already."""
+    if heard.id is not None:
+        row = {"of": heard.of, "id": heard.id, "at": now}
+        return insert_rows(conn, chat_heard, [row], conflict=("of", "id")) == 1
     last = read_cursor(conn, heard.of, now)
     if last is not None and heard.number <= last:
         return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,10 +14,16 @@ from notifiers.message import Message, Pre, Text
 from rules.commands import COMMANDS
 from rules.event import Event, Severity
 
+NOT_HERE = (
+    "I cannot answer in this conversation. Type it in a channel that I was invited to (/invite with my name), or in a "
+    "direct message to me."
+)
+BROKE = "This failed in sensord; its log says why."
 LINE = 160
 _STORY = 3000
 _SPANS = ((86400, "d"), (3600, "h"), (60, "min"))
 _OURS = frozenset({"runs", "quality", "sensors", "chat", "deliveries"})
+_COMMAND = re.compile(rf"(?<!\S)/(?=(?:{'|'.join(COMMANDS)})(?![\w/-])(?!\.\w))")
 _BAD = {"failed": Severity.error, "lost": Severity.critical}
 
 
@@ -40,6 +48,16 @@ def said(text: str, *, severity: Severity = Severity.info, title: str | None = N
     if title is not None:
         first, rest = title, text
     return Message(title=first, severity=severity, body=[Text(rest)] if rest else [])
+
+
+def as_typed(message: Message, typed: str) -> Message:
+    """The message with `typed` in place of the slash before each command that its sentences name."""
+
+    def spelt(text: str) -> str:
+        return _COMMAND.sub(lambda _: typed, text)
+
+    body = [Text(spelt(block.text)) if isinstance(block, Text) else block for block in message.body]
+    return replace(message, title=spelt(message.title), body=body)
 
 
 def help_text(intro: str = "What can be asked here") -> Message:

@@ -20,6 +20,7 @@ _TABLES = (
     *(notifying.inbox, notifying.bus_cursors, notifying.backlogs),
     *(noise.mutes, noise.quiet_hours, noise.digests),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
+    chatting.chat_heard,
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors, running.tokens),
     *(running.backfills, running.backfill_partitions),
 )

@@ -22,6 +22,7 @@ from sensord.web.problems import Problem, answer
 from sensord.web.publish import BATCH, CLOUDEVENT, Intake
 from sensord.web.runs import Runs
 from sensord.web.sensors import Jobs, Sensors
+from sensord.web.slack import slack_endpoints
 from sensord.web.stream import Stream
 from sensord.web.telling import Telling
 from sensord.web.tokens import Tokens
@@ -42,6 +43,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *Events(app).endpoints(),
         *ChatPeople(app).endpoints(),
         *Mutes(app).endpoints(),
+        *slack_endpoints(app),
         *Lists(app).endpoints(),
         *_looking(app, closing),
         *_health(app, metrics),

@@ -63,7 +63,7 @@ PLANTED = """\
 database: postgresql://user:canary-database@host/db
 http: {token: canary-literal}
 telegram: {token: "${PLAIN}"}
-slack: {token: "${file:token}", app_token: "prefix-${APP}"}
+slack: {token: "${file:token}", app_token: "xapp-${APP}"}
 webhooks:
   w:
     url: "https://example.com/canary-url/x"
@@ -100,7 +100,7 @@ def test_no_output_of_a_configuration_shows_a_secret(tmp_path: Path) -> None:
         "canary-file",
         "canary-other",
         "canary-app",
-        "prefix-canary-app",
+        "xapp-canary-app",
         "1:canary-plain",
         "1%3Acanary-plain",
         "canary-url",

@@ -1,4 +1,4 @@
-"""A Slack workspace on loopback that refuses what Slack refuses, as far as sending goes.
+"""A Slack workspace on loopback that refuses what Slack refuses; `slack_people` is who writes to the app there.
 
 `python -m tests.doubles.slack --port 0 --record FILE --faults JSON` prints its port, and appends one JSON line to
 FILE for each request before it answers it.
@@ -13,7 +13,7 @@ import argparse
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 import anyio
 from aiohttp import web
 
+from tests.doubles.slack_people import NoSuchThing, SlackPeople
 from tests.doubles.slack_workspace import Refused, Room, TooFast, Workspace
 
 __all__ = ["Fault", "Room", "SlackDouble", "running"]
@@ -53,10 +54,22 @@ class SlackDouble(Workspace):
     requests: list[dict[str, Any]] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
     random: Random = field(default_factory=lambda: Random(0))
+    people: SlackPeople = field(init=False)
     _calls: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def __post_init__(self) -> None:
+        self.people = SlackPeople(self)
+
+    def questions(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        people = self.people
+        return {
+            "users.info": people.user, "conversations.info": people.channel, "conversations.members": people.inside,
+        }  # fmt: skip
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         path = request.path
+        if path == "/link":
+            return await self.people.link(request)
         body = await _body(request) if not path.startswith("/upload/") else {"bytes": len(await request.read())}
         method = path.removeprefix("/api/") if path.startswith("/api/") else path
         self._calls[method] += 1
@@ -103,10 +116,17 @@ class SlackDouble(Workspace):
                 return self.take(method, await request.read())
             if method.startswith("/services/"):
                 return self.incoming(method, body)
-            self.authorise(method, request.headers.get("Authorization", ""), body)
-            return web.json_response({"ok": True, **self.call(method, body)})
+            token = request.headers.get("Authorization", "")
+            if method == "apps.connections.open":
+                answer = self.people.open(token)
+            else:
+                self.authorise(method, token, body)
+                answer = self.call(method, body)
+            return web.json_response({"ok": True, **answer})
         except Refused as refused:
             return web.json_response(refused.body)
+        except NoSuchThing as none:
+            return web.json_response({"ok": False, "error": str(none)})
         except TooFast as fast:
             return _too_fast(fast.seconds)
 
@@ -129,7 +149,7 @@ async def running(double: SlackDouble, port: int = 0) -> AsyncIterator[SlackDoub
     """Serve on loopback; `double.url` is where. Its API is at `double.url + "/api/"`."""
     app = web.Application(client_max_size=64 * 2**20)
     app.router.add_route("*", "/{path:.*}", double.serve)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()

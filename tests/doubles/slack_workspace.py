@@ -15,11 +15,13 @@ from tests.doubles.slack_blockkit import faults_of, length, parsed, pings_in, st
 SCOPES = {
     "chat.postMessage": "chat:write", "chat.update": "chat:write", "files.getUploadURLExternal": "files:write",
     "files.completeUploadExternal": "files:write", "conversations.list": "channels:read",
-    "conversations.open": "im:write",
+    "conversations.open": "im:write", "conversations.info": "channels:read", "conversations.members": "channels:read",
+    "users.info": "users:read",
 }  # fmt: skip
 TIERS = {
     "chat.update": 50, "files.getUploadURLExternal": 100, "files.completeUploadExternal": 100,
-    "conversations.list": 20, "conversations.open": 50,
+    "conversations.list": 20, "conversations.open": 50, "conversations.info": 50, "conversations.members": 100,
+    "users.info": 100,
 }  # fmt: skip
 WORKSPACE_A_MINUTE = 200
 TRUNCATE, UPDATE = 40_000, 4_000
@@ -86,9 +88,13 @@ class Workspace:
         calls = {
             "chat.postMessage": self._post, "chat.update": self._update, "conversations.list": self._list,
             "conversations.open": self._open, "files.getUploadURLExternal": self._ticket,
-            "files.completeUploadExternal": self._complete,
+            "files.completeUploadExternal": self._complete, **self.questions(),
         }  # fmt: skip
         return calls[method](body)
+
+    def questions(self) -> dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]:
+        """What else can be asked."""
+        return {}
 
     def _pace(self, key: str, most: int, seconds: float) -> None:
         now, sent = self.clock(), self._sent[key]
