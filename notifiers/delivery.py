@@ -8,7 +8,7 @@ destination in doubt, and such a one is sent once more, marked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -17,15 +17,17 @@ from anyio.abc import TaskGroup
 
 from notifiers.backlog import Backlog
 from notifiers.bell import Bell
-from notifiers.channels import Channel
+from notifiers.channels import Channel, Editable
 from notifiers.clock import SYSTEM, Clock, to_us
-from notifiers.database import Database
+from notifiers.database import Database, Op
+from notifiers.living import Later, Living, shows_failure
 from notifiers.message import Message
 from notifiers.outcomes import Patience
 from notifiers.owner import Owner
+from notifiers.recoveries import Recoveries
 from notifiers.routing import Routing
 from notifiers.sending import Sending
-from notifiers.store import Waiting, claim, record, recover, requeue, resume
+from notifiers.store import Claimed, Result, Waiting, claim, requeue, resume
 from notifiers.waiting import WaitingRoom
 from notifiers.wording import to_message
 from rules.event import Event
@@ -42,13 +44,22 @@ class Delivery:
     """Tells everyone subscribed of every event: at least once, in order, and with no limit exceeded."""
 
     def __init__(
-        self, database: Database, routing: Routing, waiting: WaitingRoom, sending: Sending, clock: Clock
+        self,
+        database: Database,
+        routing: Routing,
+        waiting: WaitingRoom,
+        sending: Sending,
+        living: Living,
+        clock: Clock,
     ) -> None:
         self._database = database
         self._routing = routing
         self._waiting = waiting
         self._sending = sending
         self._clock = clock
+        self._living = living
+        self._recoveries = Recoveries(database, clock, waiting.admit)
+        routing.also_wants(self._recoveries.wants)
         self._events = Bell(clock)
         self._backlog = Backlog(database, clock, routing, waiting.admit)
         self._calls: set[anyio.CancelScope] = set()
@@ -60,10 +71,11 @@ class Delivery:
 
     async def run(self, *, drain: float = 0.0) -> None:
         """Deliver until cancelled; then let the calls in the air end and be recorded, for `drain` seconds at most."""
-        recovered = await self._database.write(recover, to_us(self._clock.now()))
+        recovered = await self._database.write(self._living.recover, to_us(self._clock.now()))
         await self._routing.reload()
         await self._waiting.recall(recovered)
         await self._waiting.reload(self._routing.directory.paused)
+        await self._recoveries.open()
         async with anyio.create_task_group() as calls:
             try:
                 async with anyio.create_task_group() as tasks:
@@ -82,6 +94,7 @@ class Delivery:
         while True:
             routed, waiting = await self._routing.step()
             self._waiting.admit(waiting)
+            await self._recoveries.routed(self._routing.topics)
             if routed:
                 await self._clock.sleep(GATHER_S)
             else:
@@ -103,16 +116,27 @@ class Delivery:
         with anyio.CancelScope(shield=True) as call:
             self._calls.add(call)
             try:
-                claimed = await self._database.write(claim, item.key)
+                claimed = await self._database.write(self._living.claim, self._waiting.ask(item))
+                if isinstance(claimed, Later):
+                    self._waiting.called(item, claimed)
+                    self._waiting.put_off(item, claimed.at)
+                    return
                 result = await self._sending.attempt(claimed) if claimed is not None else None
-                self._waiting.called(item)
-                recorded = result is not None and await self._database.write(record, result)
+                self._waiting.called(item, claimed)
+                recorded = result is not None and await self._database.write(self._living.record, result)
                 self._waiting.settled(item, result if recorded else None)
-                if recorded and result is not None and result.changes_more_than_itself:
-                    await self.refresh()
+                if recorded and result is not None:
+                    await self._follow(result)
             finally:
                 self._calls.discard(call)
                 self._idle.ring()
+
+    async def _follow(self, result: Result) -> None:
+        """See to what a recorded try changed beside itself."""
+        if result.changes_more_than_itself:
+            await self.refresh()
+        if (job := shows_failure(result)) is not None:
+            await self._recoveries.failed(job)
 
     def expect(self, waiting: Iterable[Waiting]) -> None:
         """Deliveries were made by other hands: send them, without a look at all the others."""
@@ -162,11 +186,15 @@ async def open_delivery(
     front: int = 500,
     wording: Callable[[Event], Message] | None = None,
     random: Random | None = None,
+    claiming: Op[str, Claimed | None] = claim,
+    living: Collection[str] | None = None,
 ) -> AsyncIterator[Delivery]:
     """A Delivery whose `run` is to be started.
 
     `owner` is a destination that is told of what does not arrive; `per_channel` is how many calls may be in the
     air for one channel; `front` is about how many deliveries of one severity of one destination are in memory.
+    `claiming` is how deliveries are claimed. `living` are the channels where a run is one message that changes; by
+    default those that can edit.
     """
     sending = Sending(
         channels,
@@ -177,4 +205,6 @@ async def open_delivery(
         random=random or Random(),
     )
     waiting = WaitingRoom(database, channels, clock, per_channel=per_channel, front=front)
-    yield Delivery(database, Routing(database, clock), waiting, sending, clock)
+    editable = {name for name, channel in channels.items() if isinstance(channel, Editable)}
+    lives = Living(editable if living is None else editable & set(living), clock, claiming)
+    yield Delivery(database, Routing(database, clock, lives.edits), waiting, sending, lives, clock)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from notifiers.bell import Bell
-from notifiers.channels import Channel
+from notifiers.channels import Channel, Editable
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
-from notifiers.store import Result, Waiting, load_lane, load_waiting, recent_calls
+from notifiers.living import Ask, Later
+from notifiers.store import Claimed, Result, Waiting, load_lane, load_waiting, recent_calls
 from rules.lanes import Item, Lanes
 from rules.pacing import Window
 
@@ -19,6 +20,8 @@ log = logging.getLogger(__name__)
 
 MEMORY_S = 120.0
 """Calls that ended this long ago still count after a restart; longer than any window that a channel declares."""
+
+_LOOK_AGAIN_S = 1.0  # Where there is no room for an edit, and it is not known when there will be.
 
 
 class WaitingRoom:
@@ -43,6 +46,7 @@ class WaitingRoom:
         self._longer: dict[tuple[str, int], bool] = {}
         self._thin: set[tuple[str, int]] = set()
         self._paused: set[str] = set()
+        self._kept: dict[str, tuple[Window, ...]] = {}  # Room for an edit, of what is being claimed or called.
 
     def __len__(self) -> int:
         """How many deliveries are here, those being sent included."""
@@ -98,9 +102,47 @@ class WaitingRoom:
                 log.warning("delivery.no_windows", extra={"destination": destination, "error": type(error).__name__})
         return (*limits, Window(f"/{name}", self._per_channel, 0.0), Window(f"/{destination}", 1, 0.0))
 
-    def called(self, item: Item) -> None:
-        """Its call has ended: from now on the service's windows run out."""
-        self._lanes.done(item.windows[:-2], self._clock.monotonic())
+    def ask(self, item: Item) -> Ask:
+        """What to claim it with. As it may turn out to be an edit, room is kept for one; without room, it waits."""
+        extra = tuple(window for window in self._edit_limits(item.destination) if window not in item.windows)
+        now = self._clock.monotonic()
+        free = self._lanes.pacer.earliest(extra, now)
+        if free > now:
+            wait = min(free - now, _LOOK_AGAIN_S)
+            return Ask(item.key, to_us(self._clock.now()) + round(wait * 1e6))
+        self._lanes.pacer.take(extra, now)
+        self._kept[item.key] = extra
+        return Ask(item.key)
+
+    def _edit_limits(self, destination: str) -> Sequence[Window]:
+        name, _, target = destination.partition(":")
+        channel = self._channels.get(name)
+        if not isinstance(channel, Editable):
+            return ()
+        try:
+            return channel.edit_windows(target)
+        except Exception:  # noqa: BLE001 - as with the limits of sending, which have said so
+            return ()
+
+    def called(self, item: Item, claimed: Claimed | Later | None) -> None:
+        """Its call has ended, if there was one: from now on the service's windows run out."""
+        now = self._clock.monotonic()
+        kept = self._kept.pop(item.key, ())
+        mine = (*item.windows[:-2], *kept)
+        counts: Sequence[Window] = ()
+        if isinstance(claimed, Claimed):
+            counts = self._edit_limits(item.destination) if claimed.edits else item.windows[:-2]
+        self._lanes.done([window for window in mine if window in counts], now)
+        self._lanes.undo([window for window in mine if window not in counts], now)
+        self.bell.ring()
+
+    def put_off(self, item: Item, at: int) -> None:
+        """It was not tried, and goes after `at` (microseconds). Others of its lane need not wait for it."""
+        now = self._clock.monotonic()
+        self._leave(item)
+        due = now + max(0, at - to_us(self._clock.now())) / 1e6 + 0.001
+        self._return(replace(item, not_before=due, aside=True))
+        self._lanes.done(item.windows[-2:], now)
         self.bell.ring()
 
     def settled(self, item: Item, result: Result | None) -> None:
@@ -122,11 +164,13 @@ class WaitingRoom:
             due += max(0, result.next_attempt_at - to_us(self._clock.now())) / 1e6
         if result.hold:
             self._hold(item.destination, due)
-        again = replace(item, not_before=due, aside=result.aside)
+        self._return(replace(item, not_before=due, aside=result.aside))
+
+    def _return(self, item: Item) -> None:
         lane = item.destination, item.severity
-        self._here[item.key] = again
+        self._here[item.key] = item
         self._counts[lane] = self._counts.get(lane, 0) + 1
-        self._lanes.put(again)
+        self._lanes.put(item)
 
     def _hold(self, destination: str, until: float) -> None:
         """Keep away from a destination, and from whoever shares its narrowest limit: a chat's other threads."""
@@ -194,4 +238,6 @@ class WaitingRoom:
         for destination, ended, times in [*calls, *((one, now_us, 1) for one in recovered)]:
             at = now - max(0, now_us - ended) / 1e6
             for _ in range(times):
-                self._lanes.pacer.recall(self._limits(destination), at, now)
+                # Whether it was an edit is not known: it counts as either.
+                limits = {*self._limits(destination), *self._edit_limits(destination)}
+                self._lanes.pacer.recall(limits, at, now)

@@ -116,6 +116,12 @@ class Lanes:
         self.pacer.done(windows, now)
         self._look_again(windows, now)
 
+    def undo(self, windows: Iterable[Window], now: float) -> None:
+        """A call was not made after all, as far as these windows are concerned."""
+        windows = tuple(windows)
+        self.pacer.undo(windows)
+        self._look_again(windows, now)
+
     def hold(self, key: str, until: float) -> None:
         """Let nothing that counts against this key go before `until`."""
         self.pacer.hold(key, until)

@@ -107,6 +107,11 @@ class Pacer:
             if window.seconds:
                 count.ended.append(now)
 
+    def undo(self, windows: Iterable[Window]) -> None:
+        """A call that was taken was not made after all."""
+        for window in windows:
+            self._counts[window.key].in_the_air -= 1
+
     def recall(self, windows: Iterable[Window], at: float, now: float) -> None:
         """A call that ended at `at`, before this pacer existed. Calls are recalled in the order of their ends."""
         for window in windows:

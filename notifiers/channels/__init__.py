@@ -60,11 +60,15 @@ class Part:
 
     `text` is the plain text that a person will see in this part. `key` names this part of this delivery, the
     same at every try; whoever sends sets it, for channels whose other side drops what it has already.
+    `under` is the message that this part belongs to, as a reply or in its thread, where the channel has such a thing
+    and the message is there; `aloud` says that it is seen by who does not look into threads.
     """
 
     text: str
     payload: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    under: Receipt | None = None
+    aloud: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

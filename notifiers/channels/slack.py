@@ -19,7 +19,15 @@ from pydantic import Field
 
 from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
 from notifiers.channels.slack_blocks import escape, notification, render
-from notifiers.channels.slack_errors import BlocksRefusedError, from_answer, from_status, lost, of_edit, unreachable
+from notifiers.channels.slack_errors import (
+    NO_THREAD,
+    BlocksRefusedError,
+    from_answer,
+    from_status,
+    lost,
+    of_edit,
+    unreachable,
+)
 from notifiers.message import Message
 from notifiers.settings import Secret, Settings
 from rules.pacing import Window
@@ -34,6 +42,7 @@ IDLE = 5.0
 """Seconds a connection is kept for the next call: a longer one may be closed by Slack just as a call goes out,
 and such a call counts as uncertain."""
 LIST_PAGES = 20
+CLOSED_THREADS = 1000
 
 _TARGET = re.compile(r"(?P<channel>#[^\s/]+|[CDGUW][A-Z0-9]+)(?:/(?P<thread>\d+\.\d+))?")
 
@@ -78,6 +87,7 @@ class Slack:
         self._client = client
         self._session = session
         self._ids: dict[str, str] = {}
+        self._closed_threads: set[tuple[str, str]] = set()
 
     def render(self, message: Message) -> Sequence[Part]:
         """Posts, then files; see `slack_blocks.render`."""
@@ -99,6 +109,22 @@ class Slack:
             wanted = "write #name or a channel's id such as C0123ABCD, and /thread_ts after it for a thread"
             raise DeliveryError(f"{target!r} is no Slack target: {wanted}", Reason.gone, permanent=True, pause=True)
         channel, thread = match["channel"], match["thread"]
+        under = "" if part.under is None else str(part.under.data.get("ts", ""))
+        if thread is not None or not under or (channel, under) in self._closed_threads:
+            return await self._send(channel, thread, part)
+        try:
+            return await self._send(channel, under, part)
+        except DeliveryError as error:
+            if not any(code in str(error) for code in NO_THREAD):
+                raise
+            # The message was deleted, or takes no replies. Slack did nothing, but counts the call: not at once again.
+            if len(self._closed_threads) >= CLOSED_THREADS:
+                self._closed_threads.clear()
+            self._closed_threads.add((channel, under))
+            text = f"{error}; it goes as a message of its own"
+        raise DeliveryError(text, Reason.server_error)
+
+    async def _send(self, channel: str, thread: str | None, part: Part) -> Receipt:
         if part.payload["kind"] == "file":
             return await self._upload(channel, thread, part)
         return await self._post(channel, thread, part)
@@ -115,6 +141,8 @@ class Slack:
         }
         if thread is not None:
             body["thread_ts"] = thread
+            if part.aloud:
+                body["reply_broadcast"] = True
         refused = ""
         try:
             answer = await self._call("chat.postMessage", json={**body, "blocks": part.payload["blocks"]})

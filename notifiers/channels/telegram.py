@@ -151,6 +151,9 @@ class Telegram:
         else:
             method, params = "SendMessage", _text(part)
         params |= {"chat_id": where.chat, "message_thread_id": where.thread}
+        if part.under is not None and "message_id" in part.under.data:
+            reply = {"message_id": part.under.data["message_id"], "allow_sending_without_reply": True}
+            params["reply_parameters"] = reply
         sent = await self.bot.do_api_request(method, params)
         data = {"chat_id": sent["chat"]["id"], "message_id": sent["message_id"], "date": sent["date"]}
         return Receipt(id=str(sent["message_id"]), data=data)

@@ -10,13 +10,14 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlmodel import SQLModel
 
+from notifiers import living_tables as living
 from notifiers import tables as notifying
 from notifiers.chat import tables as chatting
 from sensord.ledger import tables as running
 
 _TABLES = (
     *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
-    *(notifying.inbox, notifying.bus_cursors, notifying.backlogs),
+    *(notifying.inbox, notifying.bus_cursors, notifying.backlogs, living.living),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors, running.tokens),
     *(running.backfills, running.backfill_partitions),

@@ -109,11 +109,12 @@ class Workspace:
         thread = body.get("thread_ts")
         if room.thread_only and thread is None:
             raise Refused("restricted_action_thread_only_channel")
-        if thread is not None and not any(m["channel"] == room.id and m["ts"] == thread for m in self.committed):
+        there = (m for m in self.committed if not m.get("deleted"))
+        if thread is not None and not any(m["channel"] == room.id and m["ts"] == thread for m in there):
             raise Refused("thread_not_found")
         message = _content(body, TRUNCATE)
         message |= {"channel": room.id, "ts": f"1700000000.{len(self.committed):06d}", "thread_ts": thread}
-        message["posted_at"] = self.clock()
+        message |= {"posted_at": self.clock(), "broadcast": bool(body.get("reply_broadcast"))}
         self.committed.append(message)
         answer = {"channel": room.id, "ts": message["ts"], "message": {"text": message["text"]}}
         if length(body.get("text", "")) > TRUNCATE:
