@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select
 
 from notifiers.fanout import CURSOR
+from notifiers.living_tables import living
 from notifiers.store import TERMINAL
 from notifiers.tables import bus_cursors, deliveries, events, inbox
 
@@ -57,6 +58,16 @@ def _prune_deliveries(conn: Connection, chunk: Chunk) -> int:
         .limit(chunk.limit)
     )
     return conn.execute(delete(deliveries).where(deliveries.c.id.in_(old.scalar_subquery()))).rowcount
+
+
+def prune_living(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Forget messages that nobody touched for long; how many, for each. They stay where they are, as they are."""
+    gone: list[int] = []
+    for chunk in batch:
+        touched = living.c.touched_at
+        old = select(living.c.id).where(touched < chunk.before).order_by(touched).limit(chunk.limit)
+        gone.append(conn.execute(delete(living).where(living.c.id.in_(old.scalar_subquery()))).rowcount)
+    return gone
 
 
 def prune_inbox(conn: Connection, batch: Sequence[Chunk]) -> list[int]:

@@ -330,4 +330,9 @@ def recent_calls(conn: Connection, since: int) -> list[tuple[str, int, int]]:
         .where(deliveries.c.ended_at > since, deliveries.c.attempts > 0)
         .order_by(deliveries.c.ended_at)
     )
-    return [(row[0], row[1], row[2]) for row in conn.execute(query)]
+    calls = [(row[0], row[1], row[2]) for row in conn.execute(query)]
+    # Edits that did not end their delivery.
+    ended = {(destination, at) for destination, at, _ in calls}
+    touched = select(living.c.destination, living.c.touched_at).where(living.c.touched_at > since)
+    calls += [(row[0], row[1], 1) for row in conn.execute(touched) if (row[0], row[1]) not in ended]
+    return sorted(calls, key=lambda call: call[1])

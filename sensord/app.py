@@ -30,6 +30,7 @@ from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
 from sensord.launchers.command import CommandConfig, Commands, open_commands
 from sensord.ledger.database import LedgerDatabase, open_database
+from sensord.progress import Watching
 from sensord.retention import Kept, keep_bounded
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
@@ -89,8 +90,12 @@ class App:
             kept = Kept(**self.config.retention.model_dump())
             group.start_soon(keep_bounded, self.database, kept, self.config.state, self.clock, name="retention")
             group.start_soon(self.chats.run, name="chats")
+            group.start_soon(self._watching().run, name="progress")
             self.ready = True
             task_status.started()
+
+    def _watching(self) -> Watching:
+        return Watching(self.running, self.launchers, self.database, self.clock, self.published)
 
     async def _sense(self, name: str, source: Source) -> None:
         """Keep one source looking. One that breaks is said and started again: it harms no other sensor."""
@@ -121,7 +126,11 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
         await loaded  # Meanwhile, a new supervisor came up beside it.
         channels = await _open_channels(config, database, clock, stack)
-        delivery = await stack.enter_async_context(open_delivery(database, channels, clock=clock, owner=config.owner))
+        sections = {"telegram": config.telegram, "slack": config.slack}
+        living = [name for name, section in sections.items() if section is not None and section.edits]
+        delivery = await stack.enter_async_context(
+            open_delivery(database, channels, clock=clock, owner=config.owner, living=living)
+        )
         hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
         launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}
         checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}

@@ -183,8 +183,9 @@ def _event(conn: Connection, row: Mapping[str, Any], story: _Story) -> None:
 def _delivery(row: Mapping[str, Any], story: _Story) -> None:
     tries = f" after {row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}" if row["attempts"] else ""
     why = f": {row['error']}" if row["error"] else ""
-    receipts = orjson.loads(row["receipts"])
-    receipt = f" (receipt {', '.join(str(one['id']) for one in receipts)})" if receipts else ""
+    receipts = [one for one in orjson.loads(row["receipts"]) if one is not None]
+    ids = ", ".join(f"edit of {one['id']}" if one.get("edited") else str(one["id"]) for one in receipts)
+    receipt = f" (receipt {ids})" if receipts else ""
     text = f"  {row['destination']} {row['status']}{tries}{why}{receipt}"
     story.tell(row["ended_at"] or row["created_at"], text, behind=True, delivery=row["id"])
 

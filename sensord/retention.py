@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, select
 
 from notifiers.chat.retention import prune_acts, prune_answers
 from notifiers.clock import Clock, to_us
-from notifiers.retention import Chunk, prune_deliveries, prune_events, prune_inbox
+from notifiers.retention import Chunk, prune_deliveries, prune_events, prune_inbox, prune_living
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.tables import ticks
 
@@ -67,6 +67,7 @@ async def prune_once(database: LedgerDatabase, kept: Kept, state: Path, now: dat
         "deliveries": await _drain(database, prune_deliveries, before(kept.deliveries)),
         "events": await _drain(database, prune_events, before(kept.events)),
         "answers": await _drain(database, prune_answers, before(kept.deliveries)),
+        "living": await _drain(database, prune_living, before(kept.deliveries)),
         "acts": await _drain(database, prune_acts, before(kept.events)),
         "inbox": await _drain(database, prune_inbox, before(kept.events)),
         "ticks": await _drain(database, prune_ticks, before(kept.ticks)),

@@ -52,6 +52,7 @@ class SlackConfig(Settings):
 
     token: Secret = Field(description="the bot's token, xoxb-…")
     app_token: Secret | None = Field(default=None, description="the app-level token, xapp-…, for Socket Mode")
+    edits: bool = Field(default=True, description="a run is one message that changes; false: one for each event")
     api_url: str = Field(default="https://slack.com/api/", description="the Web API's base")
 
 

@@ -29,6 +29,7 @@ class TelegramConfig(Settings):
 
     token: Secret = Field(description="the bot's token, from @BotFather")
     api_url: str = Field(default="https://api.telegram.org", description="the Bot API server")
+    edits: bool = Field(default=True, description="a run is one message that changes; false: one for each event")
     commands: bool = Field(default=True, description="answer commands in the chats; false: send only")
 
     @field_validator("api_url")

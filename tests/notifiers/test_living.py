@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from notifiers.channels.inbox import open_inbox
 from notifiers.living_wording import CONTINUES
+from notifiers.retention import Chunk, prune_living
 from rules.living import EDIT_GAP_US
+from sensord.ledger.database import open_database
+from tests.doubles.slack import Room
 from tests.notifiers.living_kit import CHAT, ROOM, Chats, Story, doubles, telling
-from tests.notifiers.service import HeldTime, Patient, Watched, select, subscribe
+from tests.notifiers.service import HeldTime, Patient, Watched, publish, select, subscribe
 
 BOTH = (f"telegram:{CHAT}", f"slack:{ROOM}")
 GAP = EDIT_GAP_US / 1e6
@@ -189,6 +193,38 @@ async def test_a_channel_may_be_told_each_state_by_itself(database: Watched, tim
             await wait.until_all_ended()
     assert len(chats.texts()) == 3
     assert len(chats.posts()) == 1
+
+
+async def test_messages_that_nobody_touched_for_long_are_forgotten(
+    database: Watched, time: HeldTime, wait: Patient
+) -> None:
+    await everything(database)
+    async with doubles(time) as served, telling(database, time, served) as chats:
+        await Story().tell(database, chats, "succeeded")
+        await wait.until_all_ended()
+    at = (await select(database, "SELECT max(touched_at) AS at FROM living"))[0]["at"]
+    assert await database.write(prune_living, Chunk(at)) == 0
+    assert await database.write(prune_living, Chunk(at + 1)) == 2
+    assert await select(database, "SELECT * FROM living") == []
+
+
+async def test_many_runs_at_once_earn_no_429_and_all_show_how_they_ended(tmp_path: Path, time: HeldTime) -> None:
+    rooms = [ROOM, "C0OTHER"]
+    runs = [Story(job=f"job{number}") for number in range(26)]
+    async with open_database(f"sqlite:///{tmp_path / 'l.db'}") as opened, doubles(time) as served:
+        database = Watched(opened)
+        wait = Patient(database, time)
+        for room in rooms:
+            await subscribe(database, "runs.>", f"slack:{room}")
+        async with telling(database, time, served) as chats:
+            chats.slack.rooms.append(Room(id=rooms[1]))
+            await publish(database, *(run.event("started") for run in runs))
+            await wait.until(lambda: len(chats.slack.committed) == len(rooms) * len(runs))
+            await publish(database, *(run.event("succeeded") for run in runs))
+            await wait.until_all_ended()
+    assert chats.refusals() == []
+    assert len(updates_at(chats)) == len(rooms) * len(runs) > 50
+    assert all("succeeded" in text for text in chats.posts())
 
 
 def spoil(chats: Chats, time: HeldTime, how: str) -> None:

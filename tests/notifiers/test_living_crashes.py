@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from anyio.lowlevel import checkpoint
@@ -99,7 +100,7 @@ def check(chats: Chats, rows: list[dict[str, object]], living: list[dict[str, ob
         assert row["state"] == runs[job]
     # One message for a run at a destination, and one more for each answer that was lost of a sending.
     doubts = Counter(str(row["destination"]) for row in rows for _ in range(int(str(row["doubtful"]))))
-    tops = {
+    tops: dict[str, list[Any]] = {
         f"telegram:{CHAT}": [call for call in chats.telegram.committed if call.method == "sendmessage"],
         f"slack:{ROOM}": chats.slack.committed,
     }
