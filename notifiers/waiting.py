@@ -36,6 +36,7 @@ class WaitingRoom:
         self.bell = Bell(clock)
         self._database = database
         self._channels = channels
+        self._editable = {name: channel for name, channel in channels.items() if isinstance(channel, Editable)}
         self._clock = clock
         self._per_channel = per_channel
         self._front = front
@@ -116,8 +117,8 @@ class WaitingRoom:
 
     def _edit_limits(self, destination: str) -> Sequence[Window]:
         name, _, target = destination.partition(":")
-        channel = self._channels.get(name)
-        if not isinstance(channel, Editable):
+        channel = self._editable.get(name)
+        if channel is None:
             return ()
         try:
             return channel.edit_windows(target)

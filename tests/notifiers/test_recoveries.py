@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from notifiers.clock import new_uuid7
+from notifiers.recoveries import Look, make_recoveries
+from notifiers.store import claim
 from notifiers.subscriptions import Ended, end_subscriptions
 from sensord.ledger.database import open_database
 from tests.notifiers.living_kit import CHAT, ROOM, Story, doubles, telling
@@ -99,6 +102,26 @@ async def test_a_message_that_is_gone_is_followed_by_one_that_says_so(
         await wait.until_all_ended()
     (text,) = chats.texts()
     assert "Recovered: load succeeded" in text
+
+
+async def test_a_recovery_that_was_cut_off_is_said_again_without_a_doubt(
+    database: Watched, time: HeldTime, wait: Patient
+) -> None:
+    await failures_only(database)
+    async with doubles(time) as served:
+        async with telling(database, time, served) as chats:
+            await Story().tell(database, chats, "failed", error="disk broke")
+            await wait.until_all_ended()
+        await Story().tell(database, None, "succeeded")
+        made, left = await database.write(make_recoveries, Look("load", 0, new_uuid7))
+        again, _ = await database.write(make_recoveries, Look("load", 0, new_uuid7))
+        await database.write(claim, made[0]["id"])
+        async with telling(database, time, served) as chats:
+            rows = await wait.until_all_ended()
+        assert (len(made), left, again) == (2, 0, [])
+        assert {(row["status"], row["doubtful"]) for row in rows} == {("delivered", 0)}
+        assert chats.calls() == {"telegram": 2, "slack": 2}
+        assert [text.count("Recovered") for text in (*chats.texts(), *chats.posts())] == [1, 1]
 
 
 async def test_the_recovery_is_said_once_across_restarts(tmp_path: Path, time: HeldTime) -> None:
