@@ -24,6 +24,7 @@ from notifiers.routing import Routing
 from notifiers.store import Waiting
 from notifiers.tables import backlogs, deliveries, events, subscriptions
 from rules.event import Event
+from rules.living import state_of
 from rules.routing import Router, Subscription, compile_where
 from rules.topics import matches
 
@@ -110,6 +111,8 @@ class Backlog:
 
 
 def _concerns(subscription: Subscription, event: Event) -> bool:
+    if state_of(event) == "progress":
+        return False  # What has come further since is no news.
     router = Router()
     try:
         router.add(subscription)

@@ -8,27 +8,31 @@ destination in doubt, and such a one is sent once more, marked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
 import anyio
 from anyio.abc import TaskGroup
+from sqlalchemy import Connection
 
 from notifiers.backlog import Backlog
 from notifiers.bell import Bell
 from notifiers.bursts import Bursts
-from notifiers.channels import Channel
+from notifiers.channels import Channel, Editable
 from notifiers.clock import SYSTEM, Clock, to_us
-from notifiers.database import Database
+from notifiers.database import Database, Op
 from notifiers.held import Taking, take
 from notifiers.holding import Holding
+from notifiers.living import Later, Living, shows_failure
 from notifiers.message import Message
+from notifiers.noise import Held
 from notifiers.outcomes import Patience
 from notifiers.owner import Owner
+from notifiers.recoveries import Recoveries
 from notifiers.routing import Routing
 from notifiers.sending import Sending
-from notifiers.store import Claimed, Waiting, record, recover, requeue, resume
+from notifiers.store import Claimed, Result, Waiting, claim, requeue, resume
 from notifiers.waiting import WaitingRoom
 from notifiers.wording import to_message
 from rules.event import Event
@@ -50,6 +54,7 @@ class Delivery:
         routing: Routing,
         waiting: WaitingRoom,
         sending: Sending,
+        living: Living,
         clock: Clock,
         *,
         bursts: Bursts,
@@ -60,6 +65,9 @@ class Delivery:
         self._waiting = waiting
         self._sending = sending
         self._clock = clock
+        self._living = living
+        self._recoveries = Recoveries(database, clock, waiting.admit)
+        routing.also_wants(self._recoveries.wants)
         self._events = Bell(clock)
         self._holding = Holding(database, clock, routing, waiting, bursts, refresh=self._take_in, base_url=base_url)
         self._backlog = Backlog(database, clock, routing, waiting.admit)
@@ -72,10 +80,11 @@ class Delivery:
 
     async def run(self, *, drain: float = 0.0) -> None:
         """Deliver until cancelled; then let the calls in the air end and be recorded, for `drain` seconds at most."""
-        recovered = await self._database.write(recover, to_us(self._clock.now()))
+        recovered = await self._database.write(self._living.recover, to_us(self._clock.now()))
         await self._routing.reload()
         await self._waiting.recall(recovered)
         await self._waiting.reload(self._routing.directory.paused)
+        await self._recoveries.open()
         await self._holding.calm(self._waiting.destinations)
         async with anyio.create_task_group() as calls:
             try:
@@ -99,6 +108,7 @@ class Delivery:
             await self._holding.calm({one.destination for one in waiting})
             if self._routing.holds or (routed and self._routing.directory.noise.awaits_success):
                 self._holding.ring()
+            await self._recoveries.routed(self._routing.topics)
             if routed:
                 await self._clock.sleep(GATHER_S)
             else:
@@ -120,21 +130,37 @@ class Delivery:
         with anyio.CancelScope(shield=True) as call:
             self._calls.add(call)
             try:
-                noise = self._routing.directory.noise
-                taken = await self._database.write(take, Taking(item.key, noise, self._clock.now()))
-                if not isinstance(taken, Claimed):
-                    self._waiting.let_go(item)
+                asked = Taking(self._waiting.ask(item), self._routing.directory.noise, self._clock.now())
+                claimed = await self._database.write(self._take, asked)
+                if isinstance(claimed, Later):
+                    self._waiting.called(item, claimed)
+                    self._waiting.put_off(item, claimed.at)
+                    return
+                if not isinstance(claimed, Claimed):
+                    self._waiting.called(item, None)
+                    self._waiting.settled(item, None)
                     self._holding.ring()
                     return
-                result = await self._sending.attempt(taken)
-                self._waiting.called(item)
-                recorded = await self._database.write(record, result)
+                result = await self._sending.attempt(claimed)
+                self._waiting.called(item, claimed)
+                recorded = await self._database.write(self._living.record, result)
                 self._waiting.settled(item, result if recorded else None)
-                if recorded and result.changes_more_than_itself:
-                    await self.refresh()
+                if recorded:
+                    await self._follow(result)
             finally:
                 self._calls.discard(call)
                 self._idle.ring()
+
+    def _take(self, conn: Connection, batch: Sequence[Taking]) -> Sequence[Claimed | Held | Later | None]:
+        """What is to wait by what holds now is held; the rest is claimed."""
+        return take(conn, batch, self._living.claim)
+
+    async def _follow(self, result: Result) -> None:
+        """See to what a recorded try changed beside itself."""
+        if result.changes_more_than_itself:
+            await self.refresh()
+        if (job := shows_failure(result)) is not None:
+            await self._recoveries.failed(job)
 
     def expect(self, waiting: Iterable[Waiting]) -> None:
         """Deliveries were made by other hands: send them, without a look at all the others."""
@@ -189,12 +215,16 @@ async def open_delivery(
     front: int = 500,
     wording: Callable[[Event], Message] | None = None,
     random: Random | None = None,
+    claiming: Op[str, Claimed | None] = claim,
+    living: Collection[str] | None = None,
     digested: Collection[str] = (),
 ) -> AsyncIterator[Delivery]:
     """A Delivery whose `run` is to be started.
 
     `owner` is a destination that is told of what does not arrive; `per_channel` is how many calls may be in the
     air for one channel; `front` is about how many deliveries of one severity of one destination are in memory.
+    `claiming` is how deliveries are claimed. `living` are the channels where a run is one message that changes; by
+    default those that can edit.
     `digested` are the channels on which a destination that is told too much at once is told in digests.
     """
     sending = Sending(
@@ -207,5 +237,7 @@ async def open_delivery(
     )
     waiting = WaitingRoom(database, channels, clock, per_channel=per_channel, front=front)
     bursts = Bursts(digested)
-    routing = Routing(database, clock, bursts)
-    yield Delivery(database, routing, waiting, sending, clock, bursts=bursts, base_url=base_url)
+    editable = {name for name, channel in channels.items() if isinstance(channel, Editable)}
+    lives = Living(editable if living is None else editable & set(living), clock, claiming)
+    routing = Routing(database, clock, bursts, lives.edits)
+    yield Delivery(database, routing, waiting, sending, lives, clock, bursts=bursts, base_url=base_url)

@@ -11,11 +11,14 @@ from sqlalchemy import Connection, RowMapping, func, select, update
 
 from notifiers.bus.embedded import from_row
 from notifiers.clock import to_us
+from notifiers.database import Op
 from notifiers.digest_wording import WITH_FILES, Ended, digest_message, digest_title, reminder
 from notifiers.digests import dissolve, insert_digest
+from notifiers.living import RECOVERY, Ask, Later
+from notifiers.living_tables import living
 from notifiers.mutes import end_due, first_due, remind_due
 from notifiers.noise import ASKED_FOR, BURST, DIGEST, Held, Noise
-from notifiers.store import Claimed, Waiting, claim
+from notifiers.store import Claimed, Waiting
 from notifiers.subscriptions import version
 from notifiers.tables import deliveries, events
 from rules.event import Event, Severity
@@ -27,21 +30,27 @@ MOST = 10_000
 _CHUNK = 500
 _FRESH = (deliveries.c.receipts == "[]") & (deliveries.c.doubtful == 0)
 _HELD = (deliveries.c.status == "held") & deliveries.c.digest.is_(None)
+# A later state of a run whose message is there changes that message, and is none of its own.
+_EDITS = select(living.c.id).where(
+    living.c.run == events.c.run, living.c.destination == deliveries.c.destination, living.c.refused.is_(None)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Taking:
     """A delivery to be taken for a try, unless it is to be held."""
 
-    id: str
+    ask: Ask
     noise: Noise
     now: datetime
 
 
-def take(conn: Connection, batch: Sequence[Taking]) -> list[Claimed | Held | None]:
-    """Claim deliveries, see `notifiers.store.claim`; those that are to wait by what holds now are held instead."""
+def take(
+    conn: Connection, batch: Sequence[Taking], claiming: Op[Ask, Claimed | Later | None]
+) -> list[Claimed | Later | Held | None]:
+    """Claim deliveries, see `notifiers.living.Living.claim`; those that are to wait by what holds now are held."""
     held: dict[str, Held] = {}
-    asking = {one.id: one for one in batch if one.noise.any}
+    asking = {one.ask.id: one for one in batch if one.noise.any}
     ids = list(asking)
     for start in range(0, len(ids), _CHUNK):
         here = deliveries.c.id.in_(ids[start : start + _CHUNK]) & (deliveries.c.status == "pending")
@@ -49,14 +58,14 @@ def take(conn: Connection, batch: Sequence[Taking]) -> list[Claimed | Held | Non
             why = _why(conn, row, asking[row["id"]])
             if why is not None:
                 held[row["id"]] = why
-    found = claim(conn, [one.id for one in batch])
-    return [held.get(one.id) or claimed for one, claimed in zip(batch, found, strict=True)]
+    found = claiming(conn, [one.ask for one in batch])
+    return [held.get(one.ask.id) or claimed for one, claimed in zip(batch, found, strict=True)]
 
 
 def _why(conn: Connection, row: RowMapping, taking: Taking) -> Held | None:
     to, subscription = row["destination"], row["subscription"]
-    if subscription in ASKED_FOR:
-        return None
+    if subscription in ASKED_FOR or subscription.startswith(RECOVERY):
+        return None  # A recovery changes a message, and nobody is notified of that.
     here = deliveries.c.id == row["id"]
     if subscription == DIGEST:
         # Of what was half sent the other half follows, whatever the hour.
@@ -108,7 +117,9 @@ def _hold_crowd(conn: Connection, crowd: Crowd) -> int:
             deliveries.c.status == "pending",
             deliveries.c.severity.between(Severity.debug, Severity.critical - 1),
             deliveries.c.subscription.not_in(ASKED_FOR),
+            deliveries.c.subscription.not_like(f"{RECOVERY}%"),
             _FRESH,
+            ~_EDITS.exists(),
         )
     )
     queued = [Queued(*row) for row in conn.execute(query) if row[0] not in crowd.air]
@@ -197,7 +208,7 @@ def _due(conn: Connection, now: int) -> Sequence[RowMapping]:
     """What is due, oldest first; at most MOST at a time."""
     columns = [column.label(f"e_{column.name}") for column in events.c]
     query = (
-        select(deliveries, *columns)
+        select(deliveries, *columns, _EDITS.exists().label("edits"))
         .join(events, events.c.id == deliveries.c.event)
         .where(_HELD, deliveries.c.next_attempt_at <= now)
         .order_by(deliveries.c.event_seq, deliveries.c.id)
@@ -211,9 +222,10 @@ def _event(row: RowMapping) -> Event:
 
 
 def _let_out(conn: Connection, to: str, what: _Out, one: Release) -> list[Mapping[str, Any]]:
-    """The rows that are to be sent: what was tried before by itself, the rest as one digest."""
-    tried = [row for row, _ in what.rows if row["receipts"] != "[]" or row["doubtful"]]
-    fresh = [(row, event) for row, event in what.rows if row["receipts"] == "[]" and not row["doubtful"]]
+    """The rows that are to be sent: what was tried before, or changes a message, by itself; the rest as one digest."""
+    tried = [row for row, _ in what.rows if row["receipts"] != "[]" or row["doubtful"] or row["edits"]]
+    alone = {row["id"] for row in tried}
+    fresh = [(row, event) for row, event in what.rows if row["id"] not in alone]
     if len(fresh) == 1 and not what.ended:
         tried, fresh = [*tried, fresh[0][0]], []
     _set_free(conn, [row["id"] for row in tried])

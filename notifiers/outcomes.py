@@ -40,6 +40,27 @@ def arrived(claimed: Claimed, receipt: Mapping[str, Any], parts: int, now: int) 
     return _over_with(claimed, replace(claimed, progress=claimed.progress.arrived(_plain(receipt))), parts, now)
 
 
+def refused_edit(claimed: Claimed, error: DeliveryError, now: int) -> Result:
+    """The message can be edited no more: the same is sent at once, as another one."""
+    text = storable(f"{error.reason}: {error}")
+    return Result(
+        claimed=claimed,
+        status="pending",
+        progress=claimed.progress,
+        destination=claimed.destination,
+        now=now,
+        error=text,
+        refused_edit=text,
+    )
+
+
+def repeatable(error: DeliveryError) -> DeliveryError:
+    """The same for a call that may be made again whatever became of it: nothing is in doubt."""
+    if error.uncertain or error.reason is Reason.answer_lost:
+        return DeliveryError(str(error), Reason.unreachable)
+    return error
+
+
 def let_be(claimed: Claimed, parts: int, now: int) -> Result:
     """There is nothing left to send."""
     return _over_with(claimed, claimed, parts, now)

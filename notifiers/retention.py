@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, or_, select
 
 from notifiers.fanout import CURSOR
+from notifiers.living_tables import living
 from notifiers.noise_tables import digests, mutes
 from notifiers.store import TERMINAL
 from notifiers.tables import bus_cursors, deliveries, events, inbox
@@ -70,6 +71,16 @@ def prune_digests(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
         old = select(digests.c.id).where(digests.c.at < chunk.before, ~carried.exists()).limit(chunk.limit)
         number = conn.execute(delete(digests).where(digests.c.id.in_(old.scalar_subquery()))).rowcount
         gone.append(number + conn.execute(delete(mutes).where(mutes.c.ended_at < chunk.before)).rowcount)
+    return gone
+
+
+def prune_living(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Forget messages that nobody touched for long; how many, for each. They stay where they are, as they are."""
+    gone: list[int] = []
+    for chunk in batch:
+        touched = living.c.touched_at
+        old = select(living.c.id).where(touched < chunk.before).order_by(touched).limit(chunk.limit)
+        gone.append(conn.execute(delete(living).where(living.c.id.in_(old.scalar_subquery()))).rowcount)
     return gone
 
 

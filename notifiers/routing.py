@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,26 +20,40 @@ from notifiers.store import Waiting
 from notifiers.subscriptions import Directory, load_directory
 from notifiers.tables import deliveries, events
 from rules.event import Event
+from rules.living import state_of
 from rules.noise import FAILURES, passes
 from rules.routing import Router, Subscription, Verdict, compile_where
 
 log = logging.getLogger(__name__)
 
+NO_PROGRESS = "progress is shown where a message can be changed, and told to subscriptions to *.progress"
+
 
 class Routing:
     """Makes deliveries of events. The same events and subscriptions make the same deliveries, whenever it runs."""
 
-    def __init__(self, database: Database, clock: Clock, bursts: Bursts | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        bursts: Bursts | None = None,
+        edits: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        """`edits` says of a destination whether messages can be changed there."""
         self._database = database
         self._clock = clock
         self._bursts = bursts or Bursts()
         self.holds = False  # Whether the last step made deliveries that are held.
+        self._edits = edits
+        self._also_wants: Callable[[Iterable[str]], bool] = lambda _: False
+        self.topics: Sequence[str] = ()
         self._router = Router()
         self._since: Mapping[str, int] = {}
         self.directory = Directory(-1, (), {}, frozenset())
 
     async def step(self) -> tuple[int, list[Waiting]]:
         """Route what is next: how many events that was, and what is to be sent because of them."""
+        self.topics = ()
         unrouted = await self._read()
         if unrouted.version != self.directory.version:
             await self.reload()
@@ -49,7 +63,8 @@ class Routing:
         now_us = to_us(self._clock.now())
         rows: list[dict[str, Any]] = []
         for seq, event in unrouted.events:
-            verdicts = await self._patiently(event, seq, self._route(event, seq))
+            verdicts = self._where_it_fits(event, self._route(event, seq))
+            verdicts = await self._patiently(event, seq, verdicts)
             made = new_deliveries(
                 event, seq, verdicts, directory=self.directory, new_id=self._clock.new_id, now_us=now_us
             )
@@ -64,10 +79,28 @@ class Routing:
         if not await self._database.write(commit_routed, routed, patient=not rows):
             return unrouted.count, []  # The subscriptions changed meanwhile: the next step does it again.
         self.holds = any(row["status"] == "held" for row in rows)
+        self.topics = [event.topic for _, event in unrouted.events]
         return unrouted.count, [_waiting(row) for row in rows if row["status"] == "pending"]
 
+    def also_wants(self, wants: Callable[[Iterable[str]], bool]) -> None:
+        """Events on these topics are read even where nobody is to be told; `topics` has those of the last step."""
+        self._also_wants = wants
+
+    def _where_it_fits(self, event: Event, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+        """Progress is for messages that change, and for whoever asked for it by name."""
+        if state_of(event) != "progress":
+            return verdicts
+        return [
+            one
+            if one.reason or one.subscription.topic.endswith(".progress") or self._edits(one.subscription.destination)
+            else Verdict(one.subscription, NO_PROGRESS)
+            for one in verdicts
+        ]
+
     async def _read(self) -> Unrouted:
-        wants = self._router.wants
+        def wants(topics: Iterable[str]) -> bool:
+            return self._router.wants(topics) or self._also_wants(topics)
+
         return await self._database.read(lambda conn: read_unrouted(conn, wants))
 
     async def reload(self) -> None:

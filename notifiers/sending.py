@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
+from typing import TypeVar, cast
 
-from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
+from notifiers.channels import Channel, DeliveryError, Editable, Part, Reason
 from notifiers.clock import Clock, to_us
 from notifiers.message import Message
-from notifiers.outcomes import Patience, arrived, failed, let_be
+from notifiers.outcomes import Patience, arrived, failed, let_be, refused_edit, repeatable
 from notifiers.owner import Owner
 from notifiers.store import Claimed, Result
 from rules.event import Event
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Sending:
@@ -41,19 +44,29 @@ class Sending:
     async def attempt(self, claimed: Claimed) -> Result:
         """Make one call for this delivery; the result is to be recorded."""
         parts: list[Part] | None = None
+        position = len(claimed.progress.receipts)
+        edits = claimed.edits
         try:
             channel, target = self._channel(claimed)
             parts = self._render(channel, target, claimed)
-            position = len(claimed.progress.receipts)
             if position >= len(parts):
                 return let_be(claimed, len(parts), self._now())
             number, note = claimed.progress.current
             # A part that is sent again has the key that it had, and the note before it one of its own.
             part = replace(parts[position], key=f"{claimed.id}-{number}{'-note' * note}")
-            receipt = await _call(channel, target, part)
+            if edits and claimed.living is not None and claimed.living.receipt is not None:
+                receipt = claimed.living.receipt
+                await _called(cast("Editable", channel).edit(target, receipt, part))
+            else:
+                receipt = await _called(channel.send(target, part))
         except DeliveryError as error:
-            return self._failed(claimed, error, parts)
-        return arrived(claimed, {"id": receipt.id, **receipt.data}, len(parts), self._now())
+            if edits and error.permanent and not error.pause:
+                log.info("delivery.edit_refused", extra={"delivery": claimed.id, "error": str(error)})
+                return refused_edit(claimed, error, self._now())
+            return self._failed(claimed, repeatable(error) if edits else error, parts)
+        first = claimed.living is not None and not position
+        kept = claimed.living.arrived(receipt) if first and claimed.living else {"id": receipt.id, **receipt.data}
+        return arrived(claimed, kept, len(parts), self._now())
 
     def _channel(self, claimed: Claimed) -> tuple[Channel, str]:
         name, _, target = claimed.destination.partition(":")
@@ -65,6 +78,9 @@ class Sending:
     def _render(self, channel: Channel, target: str, claimed: Claimed) -> list[Part]:
         try:
             channel.windows(target)
+            if claimed.living is not None:
+                message = claimed.living.message(self._wording, claimed.event)
+                return claimed.living.lay_out(claimed.progress, channel.render, message)
             return claimed.progress.lay_out(channel.render, claimed.answer or self._wording(claimed.event))
         except Exception as error:
             # Nothing was sent for certain. It may be a passing trouble of the machine, so it is tried again.
@@ -100,9 +116,9 @@ class Sending:
         return to_us(self._clock.now())
 
 
-async def _call(channel: Channel, target: str, part: Part) -> Receipt:
+async def _called(call: Awaitable[T]) -> T:
     try:
-        return await channel.send(target, part)
+        return await call
     except DeliveryError:
         raise
     except Exception as error:  # noqa: BLE001 - a fault in one channel must not stop the others

@@ -12,10 +12,12 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from notifiers.bus.embedded import from_row
 from notifiers.chat import answers
 from notifiers.digests import end_members, has_members, read_digest
+from notifiers.living_tables import living
 from notifiers.message import Message
 from notifiers.noise import DIGEST
 from notifiers.owner import Notice, post
 from notifiers.progress import Progress
+from notifiers.shown import Shown
 from notifiers.subscriptions import bump
 from notifiers.tables import deliveries, destinations, events
 from rules.event import Event
@@ -28,7 +30,9 @@ _CHUNK = 500
 class Claimed:
     """A delivery that is ours to send, once; `attempts` counts this try and is committed. Times in microseconds.
 
-    `answer` is what somebody who asked is told, or a digest; without it the event's own words are.
+    `answer` is what somebody who asked is told, or a digest; without it the event's own words are. `replay` is that
+    of the row. `living` is what becomes of the message of the run that the event is about, where it has one that
+    changes.
     """
 
     id: str
@@ -41,6 +45,13 @@ class Claimed:
     progress: Progress
     failing_since: int | None
     answer: Message | None = None
+    replay: int = 0
+    living: Shown | None = None
+
+    @property
+    def edits(self) -> bool:
+        """Whether this try edits a message, and sends none."""
+        return self.living is not None and self.living.way == "edit" and not self.progress.receipts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,7 @@ class Result:
 
     `destination` differs from the claimed one where it moved; everything waiting for the old one follows.
     `pause` is why the destination gets nothing more for now; its notice is posted only if it was not paused yet.
+    `refused_edit` is why the message can be edited no more: the next try sends another.
     `hold` says that the whole destination waits until `next_attempt_at`; `aside`, that the younger may pass.
     """
 
@@ -65,6 +77,7 @@ class Result:
     aside: bool = False
     pause: str | None = None
     notice: Notice | None = None
+    refused_edit: str | None = None
 
     @property
     def changes_more_than_itself(self) -> bool:
@@ -115,6 +128,7 @@ def _claimed(row: Mapping[str, Any], conn: Connection) -> Claimed:
         progress=_progress(row),
         failing_since=row["failing_since"],
         answer=answer,
+        replay=row["replay"],
     )
 
 
@@ -228,6 +242,10 @@ def move(conn: Connection, old: str, new: str, now: int) -> None:
     conn.execute(update(destinations).where(destinations.c.destination == new).values(moved_to=None))
     waiting = (deliveries.c.destination == old) & deliveries.c.status.in_(("pending", "held"))
     conn.execute(update(deliveries).where(waiting).values(destination=new))
+    # So do the messages of runs; where a run has one under both names, each stays what it is.
+    there = select(living.c.run).where(living.c.destination == new).scalar_subquery()
+    here = (living.c.destination == old) & living.c.run.not_in(there)
+    conn.execute(update(living).where(here).values(destination=new))
 
 
 def _know(conn: Connection, destination: str, **values: Any) -> None:
@@ -336,4 +354,9 @@ def recent_calls(conn: Connection, since: int) -> list[tuple[str, int, int]]:
         .where(deliveries.c.ended_at > since, deliveries.c.attempts > 0)
         .order_by(deliveries.c.ended_at)
     )
-    return [(row[0], row[1], row[2]) for row in conn.execute(query)]
+    calls = [(row[0], row[1], row[2]) for row in conn.execute(query)]
+    # Edits that did not end their delivery.
+    ended = {(destination, at) for destination, at, _ in calls}
+    touched = select(living.c.destination, living.c.touched_at).where(living.c.touched_at > since)
+    calls += [(row[0], row[1], 1) for row in conn.execute(touched) if (row[0], row[1]) not in ended]
+    return sorted(calls, key=lambda call: call[1])

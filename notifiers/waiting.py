@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from notifiers.bell import Bell
-from notifiers.channels import Channel
+from notifiers.channels import Channel, Editable
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
-from notifiers.store import Result, Waiting, load_destination, load_lane, load_waiting, recent_calls
+from notifiers.living import Ask, Later
+from notifiers.store import Claimed, Result, Waiting, load_destination, load_lane, load_waiting, recent_calls
 from rules.event import Severity
 from rules.lanes import Item, Lanes
 from rules.noise import BUDGET, MINUTE_S
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 MEMORY_S = 120.0
 """Calls that ended this long ago still count after a restart; longer than any window that a channel declares."""
+
+_LOOK_AGAIN_S = 1.0  # Where there is no room for an edit, and it is not known when there will be.
 
 
 _NEWS = tuple(int(severity) for severity in Severity if severity < Severity.critical)
@@ -39,6 +42,7 @@ class WaitingRoom:
         self.bell = Bell(clock)
         self._database = database
         self._channels = channels
+        self._editable = {name: channel for name, channel in channels.items() if isinstance(channel, Editable)}
         self._clock = clock
         self._per_channel = per_channel
         self._front = front
@@ -52,6 +56,8 @@ class WaitingRoom:
         # One call at a time to each destination.
         self._air: dict[str, Item] = {}
         self._sent: dict[str, deque[float]] = {}
+        self._kept: dict[str, tuple[Window, ...]] = {}  # Room for an edit, of what is being claimed or called.
+        self._edits: dict[str, set[str]] = {}  # What waits to be an edit, by destination.
 
     def __len__(self) -> int:
         """How many deliveries are here, those being sent included."""
@@ -72,10 +78,10 @@ class WaitingRoom:
         return frozenset() if item is None else frozenset({item.key})
 
     def news(self, destination: str) -> int:
-        """How much waits for a destination beside what is being sent: neither critical, nor of the past."""
-        item = self._air.get(destination)
+        """How many messages wait for a destination beside what is being sent: neither critical, nor edits."""
+        item, edits = self._air.get(destination), self._edits.get(destination, set())
         waiting = sum(self._counts.get((destination, severity), 0) for severity in _NEWS)
-        return waiting - (item is not None and item.severity in _NEWS)
+        return waiting - len(edits) - (item is not None and item.severity in _NEWS and item.key not in edits)
 
     def sent(self, destination: str) -> int:
         """How much news went there within the last minute, as far as that matters."""
@@ -135,22 +141,57 @@ class WaitingRoom:
                 log.warning("delivery.no_windows", extra={"destination": destination, "error": type(error).__name__})
         return (*limits, Window(f"/{name}", self._per_channel, 0.0), Window(f"/{destination}", 1, 0.0))
 
-    def let_go(self, item: Item) -> None:
-        """It is not sent after all: others ended it, or it waits for another time."""
-        self._leave(item)
-        self._lanes.give_back(item.windows, self._clock.monotonic())
-        self.bell.ring()
-
     async def look_anew(self, destination: str) -> None:
         """Many of its deliveries were changed by other hands: forget what is here, but what is being sent."""
         self._drop(destination)
         self.admit(await self._database.read(lambda conn: load_destination(conn, destination, self._front)))
 
-    def called(self, item: Item) -> None:
-        """Its call has ended: from now on the service's windows run out."""
+    def ask(self, item: Item) -> Ask:
+        """What to claim it with. As it may turn out to be an edit, room is kept for one; without room, it waits."""
+        extra = tuple(window for window in self._edit_limits(item.destination) if window not in item.windows)
+        now = self._clock.monotonic()
+        free = self._lanes.pacer.earliest(extra, now)
+        if free > now:
+            wait = min(free - now, _LOOK_AGAIN_S)
+            return Ask(item.key, to_us(self._clock.now()) + round(wait * 1e6))
+        self._lanes.pacer.take(extra, now)
+        self._kept[item.key] = extra
+        return Ask(item.key)
+
+    def _edit_limits(self, destination: str) -> Sequence[Window]:
+        name, _, target = destination.partition(":")
+        channel = self._editable.get(name)
+        if channel is None:
+            return ()
+        try:
+            return channel.edit_windows(target)
+        except Exception:  # noqa: BLE001 - as with the limits of sending, which have said so
+            return ()
+
+    def called(self, item: Item, claimed: Claimed | Later | None) -> None:
+        """Its call has ended, if there was one: from now on the service's windows run out."""
+        now = self._clock.monotonic()
+        kept = self._kept.pop(item.key, ())
+        mine = (*item.windows[:-2], *kept)
+        counts: Sequence[Window] = ()
+        if isinstance(claimed, Claimed):
+            counts = self._edit_limits(item.destination) if claimed.edits else item.windows[:-2]
+            if item.severity in _NEWS and not claimed.edits:
+                self._sent.setdefault(item.destination, deque(maxlen=BUDGET + 1)).append(now)
+        self._lanes.done([window for window in mine if window in counts], now)
+        self._lanes.undo([window for window in mine if window not in counts], now)
+        self.bell.ring()
+
+    def put_off(self, item: Item, at: int) -> None:
+        """It was not tried, and goes after `at` (microseconds). Others of its lane need not wait for it."""
+        now = self._clock.monotonic()
+        self._leave(item)
+        due = now + max(0, at - to_us(self._clock.now())) / 1e6 + 0.001
+        self._return(replace(item, not_before=due, aside=True))
         if item.severity in _NEWS:
-            self._sent.setdefault(item.destination, deque(maxlen=BUDGET + 1)).append(self._clock.monotonic())
-        self._lanes.done(item.windows[:-2], self._clock.monotonic())
+            self._edits.setdefault(item.destination, set()).add(item.key)
+        self._lanes.done(item.windows[-2:], now)
+        self.bell.ring()
         self.bell.ring()
 
     def settled(self, item: Item, result: Result | None) -> None:
@@ -172,11 +213,13 @@ class WaitingRoom:
             due += max(0, result.next_attempt_at - to_us(self._clock.now())) / 1e6
         if result.hold:
             self._hold(item.destination, due)
-        again = replace(item, not_before=due, aside=result.aside)
+        self._return(replace(item, not_before=due, aside=result.aside))
+
+    def _return(self, item: Item) -> None:
         lane = item.destination, item.severity
-        self._here[item.key] = again
+        self._here[item.key] = item
         self._counts[lane] = self._counts.get(lane, 0) + 1
-        self._lanes.put(again)
+        self._lanes.put(item)
 
     def _hold(self, destination: str, until: float) -> None:
         """Keep away from a destination, and from whoever shares its narrowest limit: a chat's other threads."""
@@ -188,6 +231,10 @@ class WaitingRoom:
     def _leave(self, item: Item) -> None:
         if self._air.get(item.destination) is item:
             del self._air[item.destination]
+        if edits := self._edits.get(item.destination):
+            edits.discard(item.key)
+            if not edits:
+                del self._edits[item.destination]
         if self._here.pop(item.key, None) is None:
             return
         lane = item.destination, item.severity
@@ -246,5 +293,7 @@ class WaitingRoom:
         for destination, ended, times in [*calls, *((one, now_us, 1) for one in recovered)]:
             at = now - max(0, now_us - ended) / 1e6
             for _ in range(times):
-                self._lanes.pacer.recall(self._limits(destination), at, now)
+                # Whether it was an edit is not known: it counts as either.
+                limits = {*self._limits(destination), *self._edit_limits(destination)}
+                self._lanes.pacer.recall(limits, at, now)
                 self._sent.setdefault(destination, deque(maxlen=BUDGET + 1)).append(at)

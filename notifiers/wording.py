@@ -46,10 +46,21 @@ def _title(event: Event, kind: str) -> str:
     if kind == "quality" and about:
         return f"{about}: check {show(event.data.get('check', ''))} {what}".replace("  ", " ")
     if kind == "run" and about:
-        return f"{about} {what}"
+        return f"{about} {_ended_as(event, what)}"
     if kind == "sensor" and about:
         return f"sensor {about} {what}"
     return event.message.strip().partition("\n")[0] or event.topic
+
+
+def _ended_as(event: Event, what: str) -> str:
+    """What is said of a run: how far it is, and after how many attempts it ended."""
+    if what == "progress":
+        share = event.data.get("progress")
+        is_share = isinstance(share, int | float) and not isinstance(share, bool) and 0 <= share <= 1
+        return f"running, {share:.0%}" if is_share else "running"
+    attempt = event.data.get("attempt")
+    several = isinstance(attempt, int) and attempt > 1
+    return f"{what} after {attempt} attempts" if what == "failed" and several else what
 
 
 def _shape_of_run(event: Event) -> tuple[list[tuple[str, str]], list[Block]]:
@@ -63,7 +74,9 @@ def _shape_of_run(event: Event) -> tuple[list[tuple[str, str]], list[Block]]:
     if (tail := data.get("log_tail")) and isinstance(tail, Sequence):
         lines = tail.splitlines() if isinstance(tail, str) else [show(line) for line in tail]
         body.append(Pre("\n".join(lines[-_LOG_LINES:]), "end of the log"))
-    if event.message and event.message not in (_title(event, "run"), error) and not error:
+    if event.type == "run.progress":
+        body = [Text(show(data["text"]))] if data.get("text") else []
+    elif event.message and event.message not in (_title(event, "run"), error) and not error:
         body.insert(0, Text(event.message))
     return facts, body
 

@@ -116,10 +116,10 @@ class Lanes:
         self.pacer.done(windows, now)
         self._look_again(windows, now)
 
-    def give_back(self, windows: Iterable[Window], now: float) -> None:
-        """A call was not made after all: it counts against nothing."""
+    def undo(self, windows: Iterable[Window], now: float) -> None:
+        """A call was not made after all, as far as these windows are concerned."""
         windows = tuple(windows)
-        self.pacer.give_back(windows)
+        self.pacer.undo(windows)
         self._look_again(windows, now)
 
     def hold(self, key: str, until: float) -> None:

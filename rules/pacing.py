@@ -107,7 +107,7 @@ class Pacer:
             if window.seconds:
                 count.ended.append(now)
 
-    def give_back(self, windows: Iterable[Window]) -> None:
+    def undo(self, windows: Iterable[Window]) -> None:
         """A call that was taken was not made after all."""
         for window in windows:
             self._counts[window.key].in_the_air -= 1

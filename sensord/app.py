@@ -31,6 +31,7 @@ from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
 from sensord.launchers.command import CommandConfig, Commands, open_commands
 from sensord.ledger.database import LedgerDatabase, open_database
+from sensord.progress import Watching
 from sensord.retention import Kept, keep_bounded
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
@@ -89,8 +90,12 @@ class App:
                 group.start_soon(self._sense, name, source, name=f"sensor {name}")
             kept = Kept(**self.config.retention.model_dump())
             group.start_soon(keep_bounded, self.database, kept, self.config.state, self.clock, name="retention")
+            group.start_soon(self._watching().run, name="progress")
             self.ready = True
             task_status.started()
+
+    def _watching(self) -> Watching:
+        return Watching(self.running, self.launchers, self.database, self.clock, self.published)
 
     async def _sense(self, name: str, source: Source) -> None:
         """Keep one source looking. One that breaks is said and started again: it harms no other sensor."""
@@ -221,7 +226,9 @@ def _delivery(
     config: Config, database: LedgerDatabase, channels: Mapping[str, Channel], clock: Clock
 ) -> AbstractAsyncContextManager[Delivery]:
     digested = ("telegram", "slack") if config.bursts == "digest" else ()
-    return open_delivery(database, channels, clock=clock, owner=config.owner, digested=digested)
+    sections = {"telegram": config.telegram, "slack": config.slack}
+    living = [name for name, section in sections.items() if section is not None and section.edits]
+    return open_delivery(database, channels, clock=clock, owner=config.owner, digested=digested, living=living)
 
 
 def _launcher(commands: Commands, name: str, job: JobConfig) -> Launcher:

@@ -198,8 +198,9 @@ def _event(conn: Connection, row: Mapping[str, Any], story: _Story) -> None:
 def _delivery(row: Mapping[str, Any], story: _Story) -> None:
     tries = f" after {row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}" if row["attempts"] else ""
     why = f": {row['error']}" if row["error"] else ""
-    receipts = orjson.loads(row["receipts"])
-    receipt = f" (receipt {', '.join(str(one['id']) for one in receipts)})" if receipts else ""
+    receipts = [one for one in orjson.loads(row["receipts"]) if one is not None]
+    ids = ", ".join(f"edit of {one['id']}" if one.get("edited") else str(one["id"]) for one in receipts)
+    receipt = f" (receipt {ids})" if receipts else ""
     digest = f" in digest {row['digest']}" if row["digest"] and not row["error"] else ""
     due = f", until {rfc3339(from_us(row['next_attempt_at']))}" if row["status"] == "held" and not row["digest"] else ""
     text = f"  {row['destination']} {row['status']}{tries}{why}{due}{digest}{receipt}"

@@ -14,6 +14,7 @@ from rules.quality import SEVERITIES, CheckResult
 SEVERITY = {
     "queued": Severity.debug,
     "started": Severity.debug,
+    "progress": Severity.debug,
     "retrying": Severity.warning,
     "succeeded": Severity.info,
     "failed": Severity.error,

@@ -79,6 +79,10 @@ class Running:
         self._published()
         self._start_ready()
 
+    def under_way(self) -> list[Work]:
+        """What runs now, as far as is known."""
+        return [work for work in self._work.values() if work.busy and work.known_started]
+
     def _enqueue(self, work: Work) -> None:
         self._work[work.run.id] = work
         self.queue.put(work.run.id, work.run.job, work.priority)

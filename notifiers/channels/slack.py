@@ -18,8 +18,16 @@ import anyio
 from pydantic import Field, field_validator
 
 from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
-from notifiers.channels.slack_blocks import escape, render
-from notifiers.channels.slack_errors import BlocksRefusedError, from_answer, from_status, lost, unreachable
+from notifiers.channels.slack_blocks import escape, notification, render
+from notifiers.channels.slack_errors import (
+    NO_THREAD,
+    BlocksRefusedError,
+    from_answer,
+    from_status,
+    lost,
+    of_edit,
+    unreachable,
+)
 from notifiers.message import Message
 from notifiers.settings import Secret, Settings
 from rules.pacing import Window
@@ -34,6 +42,7 @@ IDLE = 5.0
 """Seconds a connection is kept for the next call: a longer one may be closed by Slack just as a call goes out,
 and such a call counts as uncertain."""
 LIST_PAGES = 20
+CLOSED_THREADS = 1000
 
 _TARGET = re.compile(r"(?P<channel>#[^\s/]+|[CDGUW][A-Z0-9]+)(?:/(?P<thread>\d+\.\d+))?")
 
@@ -47,6 +56,7 @@ class SlackConfig(Settings):
         default=None, description="of requests from Slack, where it sends them and there is no app_token"
     )
     commands: bool = Field(default=True, description="answer commands in the channels; false: send only")
+    edits: bool = Field(default=True, description="a run is one message that changes; false: one for each event")
     api_url: str = Field(default="https://slack.com/api/", description="the Web API's base")
 
     @property
@@ -113,6 +123,7 @@ class Slack:
         self._client = client
         self._session = session
         self._ids: dict[str, str] = {}
+        self._closed_threads: set[tuple[str, str]] = set()
 
     @property
     def proxy(self) -> str | None:
@@ -145,6 +156,22 @@ class Slack:
             wanted = "write #name or a channel's id such as C0123ABCD, and /thread_ts after it for a thread"
             raise DeliveryError(f"{target!r} is no Slack target: {wanted}", Reason.gone, permanent=True, pause=True)
         channel, thread = match["channel"], match["thread"]
+        under = "" if part.under is None else str(part.under.data.get("ts", ""))
+        if thread is not None or not under or (channel, under) in self._closed_threads:
+            return await self._send(channel, thread, part)
+        try:
+            return await self._send(channel, under, part)
+        except DeliveryError as error:
+            if not any(code in str(error) for code in NO_THREAD):
+                raise
+            # The message was deleted, or takes no replies. Slack did nothing, but counts the call: not at once again.
+            if len(self._closed_threads) >= CLOSED_THREADS:
+                self._closed_threads.clear()
+            self._closed_threads.add((channel, under))
+            text = f"{error}; it goes as a message of its own"
+        raise DeliveryError(text, Reason.server_error)
+
+    async def _send(self, channel: str, thread: str | None, part: Part) -> Receipt:
         if part.payload["kind"] == "file":
             return await self._upload(channel, thread, part)
         return await self._post(channel, thread, part)
@@ -161,6 +188,8 @@ class Slack:
         }
         if thread is not None:
             body["thread_ts"] = thread
+            if part.aloud:
+                body["reply_broadcast"] = True
         refused = ""
         try:
             answer = await self._call("chat.postMessage", json={**body, "blocks": part.payload["blocks"]})
@@ -172,6 +201,33 @@ class Slack:
         self._ids[channel] = posted
         data = {"channel": posted, "ts": ts}
         return Receipt(id=ts, data=data | ({"plain_because": refused} if refused else {}))
+
+    def edit_windows(self, target: str) -> Sequence[Window]:  # noqa: ARG002 - the limit is one for all channels
+        """50 a minute: `chat.update` is of tier 3, counted by method and workspace, apart from posts."""
+        return [Window("slack:chat.update", 50, 60.0)]
+
+    async def edit(self, target: str, receipt: Receipt, part: Part) -> None:  # noqa: ARG002 - the receipt knows its channel
+        """Put a post in the place of a post, buttons and all. Blocks that Slack refuses are put as plain text.
+
+        To make the same edit again does no harm. DeliveryError: `permanent` where the message is deleted, too old
+        to be edited in this workspace, in a channel that is archived or away, or not the bot's own.
+        """
+        if part.payload["kind"] != "post" or not {"channel", "ts"} <= receipt.data.keys():
+            raise DeliveryError("only a post can be put in the place of a post", Reason.refused, permanent=True)
+        body = {name: receipt.data[name] for name in ("channel", "ts")} | {"parse": "none", "link_names": False}
+        text, blocks = part.payload["text"], part.payload["blocks"]
+        refused = None
+        try:
+            await self._call("chat.update", json={**body, "text": text, "blocks": blocks})
+        except BlocksRefusedError:
+            refused = {**body, "text": notification(part.text), "blocks": []}
+        except DeliveryError as error:
+            raise of_edit(error) from None
+        if refused is not None:
+            try:
+                await self._call("chat.update", json=refused)
+            except DeliveryError as error:
+                raise of_edit(error) from None
 
     async def _upload(self, channel: str, thread: str | None, part: Part) -> Receipt:
         """Upload a file in Slack's three steps; only the third makes it visible."""

@@ -25,6 +25,7 @@ _GONE = frozenset({
     "invalid_channel", "is_archived", "messages_tab_disabled", "not_in_channel", "posting_to_channel_denied",
     "restricted_action", "team_not_found", "thread_not_found", "user_disabled", "user_not_found", "user_not_visible",
 })  # fmt: skip
+NO_THREAD = frozenset({"cannot_reply_to_message", "thread_not_found", "restricted_action_non_threadable_channel"})
 _UNAUTHORISED = frozenset({
     "accesslimited", "account_inactive", "enterprise_is_restricted", "invalid_auth", "missing_scope",
     "no_permission", "not_allowed_token_type", "not_authed", "org_login_required", "team_access_not_granted",
@@ -82,6 +83,16 @@ def from_error(method: str, data: Mapping[str, Any], headers: Mapping[str, str],
         only_files = code == "missing_scope" and not method.startswith("chat.")
         return DeliveryError(text, Reason.unauthorised, permanent=only_files, pause=not only_files)
     return DeliveryError(text, Reason.refused, permanent=True)
+
+
+def of_edit(error: DeliveryError) -> DeliveryError:
+    """The same where a message was to be edited: `gone` is said of a message that is, and pauses nothing.
+
+    Whoever posts to a channel that is gone hears of it in a way that says what to do.
+    """
+    if error.reason is Reason.gone or "message_not_found" in str(error):
+        return DeliveryError(str(error), Reason.gone, permanent=True)
+    return error
 
 
 def from_status(what: str, status: int, headers: Mapping[str, str], *, shows: bool) -> DeliveryError:

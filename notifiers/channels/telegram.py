@@ -32,6 +32,7 @@ class TelegramConfig(Settings):
 
     token: Secret = Field(description="the bot's token, from @BotFather")
     api_url: str = Field(default="https://api.telegram.org", description="the Bot API server")
+    edits: bool = Field(default=True, description="a run is one message that changes; false: one for each event")
     commands: bool = Field(default=True, description="answer commands in the chats; false: send only")
 
     @field_validator("api_url")
@@ -125,6 +126,39 @@ class Telegram:
         # Raised out here, it has no context: nothing of the libraries' frames and texts can be shown with it.
         raise error
 
+    def edit_windows(self, target: str) -> Sequence[Window]:
+        """Telegram floods edits as it floods messages (python-telegram-bot#3765), so they share their windows."""
+        return self.windows(target)
+
+    async def edit(self, target: str, receipt: Receipt, part: Part) -> None:  # noqa: ARG002 - the receipt knows its chat
+        """Put a text in the place of a text, with the buttons of the part, or none where it has none.
+
+        That the message shows this already ("message is not modified") is success, so an edit whose answer was
+        lost is simply made again. Of refused entities the same as with `send` holds. DeliveryError: `permanent`
+        where the message is deleted or too old (48 hours for some), or was lost as its group moved; the error
+        then has no `moved_to`, for the message has not gone along under its number.
+        """
+        await self.bot()
+        from notifiers.channels.telegram_api import Undelivered
+        from notifiers.channels.telegram_errors import EntitiesRefusedError, of_edit
+
+        if "document" in part.payload or not {"chat_id", "message_id"} <= receipt.data.keys():
+            raise DeliveryError("only a text can be put in the place of a text", Reason.refused, permanent=True)
+        tries = [part, _without_entities(part)] if part.payload.get("entities") else [part]
+        for attempt in tries:
+            params = _text(attempt) | {name: receipt.data[name] for name in ("chat_id", "message_id")}
+            try:
+                await (await self.bot()).do_api_request("EditMessageText", params)
+            except Undelivered as undelivered:
+                failure = undelivered.error
+            else:
+                return
+            if not isinstance(failure, EntitiesRefusedError):
+                break
+        # Raised out here, it has no context, as in `send`.
+        if (error := of_edit(failure)) is not None:
+            raise error
+
     async def _call(self, where: Target, part: Part) -> Receipt:
         # `do_api_request` and not `send_message`, which makes an object of every entity and of the whole answer,
         # and takes twice the time. The capital keeps it from advising otherwise; the Bot API reads any case.
@@ -133,6 +167,9 @@ class Telegram:
         else:
             method, params = "SendMessage", _text(part)
         params |= {"chat_id": where.chat, "message_thread_id": where.thread}
+        if part.under is not None and "message_id" in part.under.data:
+            reply = {"message_id": part.under.data["message_id"], "allow_sending_without_reply": True}
+            params["reply_parameters"] = reply
         sent = await (await self.bot()).do_api_request(method, params)
         data = {"chat_id": sent["chat"]["id"], "message_id": sent["message_id"], "date": sent["date"]}
         return Receipt(id=str(sent["message_id"]), data=data)

@@ -12,7 +12,7 @@ from sensord.config.sections import Config
 from sensord.sources.runs import RunsConfig
 from sensord.sources.topic import TopicConfig
 
-_STEPS = ("queued", "started", "retrying", "succeeded", "failed", "cancelled", "lost")
+_STEPS = ("queued", "started", "progress", "retrying", "succeeded", "failed", "cancelled", "lost")
 
 
 def unknown_jobs(document: Document, config: Config) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from rules.quality import CheckResult
 
@@ -82,4 +82,13 @@ class Launcher(Protocol):
 
     def log(self, run_id: str, attempt: int, requested_at: datetime) -> Path | None:
         """The file that holds the attempt's output, where there is one."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A launcher whose attempts report to a file while they run."""
+
+    def report(self, run: Run) -> Path:
+        """The file to which the attempt appends JSON lines, whether or not it is there yet."""
         ...

@@ -161,6 +161,10 @@ class CommandLauncher:
         """Let the supervisor forget the attempt; its log stays."""
         self._link.forget([run.token])
 
+    def report(self, run: Run) -> Path:
+        """The file to which the attempt may append what it reports."""
+        return Path(f"{self._path(run)}.report.jsonl")
+
     def log(self, run_id: str, attempt: int, requested_at: datetime) -> Path | None:
         """The attempt's log, once there is one; None also for what is not a run's id."""
         if not _RUN_ID.fullmatch(run_id) or attempt < 0:

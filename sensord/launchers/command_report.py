@@ -5,6 +5,8 @@ Each line is an object with one or more of these keys:
 `{"check": "no_nulls", "passed": false, "subject": "houses", "severity": "block", "detail": "3 nulls",
 "metrics": {…}, "sample": [{…}]}` is a check's result; only `check` and `passed` are needed;
 `{"quality": …}` holds one such result or a list of them;
+`{"progress": 0.4, "text": "houses"}` says how far it is, see `rules.living.read_progress`; told while it runs, and
+kept nowhere;
 `{"log": …, "level": "info"}` is kept in the metadata under `log`, the last 100 of them.
 """
 
@@ -18,10 +20,13 @@ from typing import Any
 
 import orjson
 
+from rules.living import Progress, read_progress
 from rules.quality import SEVERITIES, CheckResult
 
 MAX_BYTES = 1024 * 1024
 MAX_LINES = 1000
+PROGRESS = b'{"progress"'
+TAIL_BYTES = 16 * 1024
 MAX_ROWS, MAX_COLUMNS, MAX_CELL = 20, 50, 500
 _MAX_DETAIL = 2000
 _MAX_NOTES = 20
@@ -71,9 +76,15 @@ def read_report(path: Path) -> Report:
         data = data[: data.rfind(b"\n", 0, MAX_BYTES) + 1]
         report.note(f"only the first {MAX_BYTES} bytes of the report were read")
     lines = data.splitlines()
-    if len(lines) > MAX_LINES:
-        report.note(f"only the first {MAX_LINES} of {len(lines)} lines of the report were read")
-    for number, line in enumerate(lines[:MAX_LINES], 1):
+    # However often a job says how far it is, there is room for what else it says.
+    others = sum(not line.startswith(PROGRESS) for line in lines)
+    if others > MAX_LINES:
+        report.note(f"only the first {MAX_LINES} of {others} lines of the report were read")
+    room = MAX_LINES
+    for number, line in enumerate(lines, 1):
+        room -= not line.startswith(PROGRESS)
+        if room < 0:
+            break
         if line.strip():
             try:
                 _take(report, orjson.loads(line))
@@ -82,12 +93,30 @@ def read_report(path: Path) -> Report:
     return report
 
 
-def _read(path: Path) -> bytes:
+def last_progress(path: Path) -> Progress | None:
+    """How far the job says it is by now: the last whole line of its kind near the report's end. Never raises."""
+    try:
+        data = _read(path, tail=TAIL_BYTES)
+    except OSError:
+        return None
+    for line in reversed(data[: data.rfind(b"\n") + 1].splitlines()):
+        if b'"progress"' in line:
+            try:
+                return read_progress(orjson.loads(line))
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                continue  # Once the run has ended, its metadata says what was wrong.
+    return None
+
+
+def _read(path: Path, tail: int | None = None) -> bytes:
     # A job may put anything there: a pipe must not block us, nor a link lead us to another file.
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(file, "rb") as opened:  # noqa: PTH123 - a descriptor
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise OSError(0, "it is not a regular file")
+        if tail is not None:
+            opened.seek(max(0, os.fstat(file).st_size - tail))
+            return opened.read(tail)
         return opened.read(MAX_BYTES + 1)
 
 
@@ -95,8 +124,11 @@ def _take(report: Report, line: Any) -> None:
     if isinstance(line, dict) and "check" in line:
         report.quality.append(_check(line))
         return
+    if isinstance(line, dict) and "progress" in line and line.keys() <= {"progress", "text"}:
+        read_progress(line)
+        return
     if not isinstance(line, dict) or not line.keys() <= {"metadata", "quality", "log", "level"} or not line:
-        raise ValueError('it is not an object with the keys "metadata", "check", "quality" or "log"')
+        raise ValueError('it is not an object with the keys "metadata", "check", "quality", "progress" or "log"')
     metadata = line.get("metadata", {})
     if not isinstance(metadata, dict):
         raise ValueError("metadata is not an object")  # noqa: TRY004 - one kind of error, noted by the caller

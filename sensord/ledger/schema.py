@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlmodel import SQLModel
 
+from notifiers import living_tables as living
 from notifiers import noise_tables as noise
 from notifiers import tables as notifying
 from notifiers.chat import tables as chatting
@@ -17,7 +18,7 @@ from sensord.ledger import tables as running
 
 _TABLES = (
     *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
-    *(notifying.inbox, notifying.bus_cursors, notifying.backlogs),
+    *(notifying.inbox, notifying.bus_cursors, notifying.backlogs, living.living),
     *(noise.mutes, noise.quiet_hours, noise.digests),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
     chatting.chat_heard,

@@ -38,7 +38,7 @@ def test_a_failed_run_says_what_failed_on_which_file_and_why() -> None:
     )
 
     assert to_message(event, base_url="http://host:8300/") == Message(
-        title="load_houses failed",
+        title="load_houses failed after 3 attempts",
         severity=Severity.error,
         facts=[
             ("file", "incoming/a.csv"),
@@ -160,3 +160,12 @@ def test_every_event_has_a_message_of_strings(type_: str, data: dict[str, Any], 
             assert all(isinstance(cell, str) for row in block.rows for cell in row)
         else:
             assert isinstance(block.text, str)
+
+
+def test_a_run_under_way_says_how_far_it_is() -> None:
+    said = {"progress": 0.4, "text": "1200 of 3000", "run_key": "a.csv"}
+    message = to_message(of("run.progress", job="x", data=said))
+
+    assert message.title == "x running, 40%"
+    assert message.body == [Text("1200 of 3000")]
+    assert to_message(of("run.progress", job="x", data={"progress": None, "text": ""})).title == "x running"

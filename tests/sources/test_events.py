@@ -140,6 +140,7 @@ def append_all(conn: Any, batch: Sequence[Event]) -> list[None]:
         ("a: {runs: {job: load}, job: tell}\n  b: {runs: {job: tell}, job: load}", "tell → load → tell is a circle"),
         ("a: {topic: bp.load.oks, job: load}", "sensors.a.topic: load → load is a circle"),
         ("a: {topic: '>', job: tell}", "is a circle"),
+        ("a: {topic: runs.load.progress, job: load}", "sensors.a.topic: load → load is a circle"),
         ("a: {runs: {job: laod}, job: tell}", "sensors.a.runs.job: there is no job 'laod'; did you mean 'load'"),
         ("a: {runs: {job: [load, x]}, job: tell}", "sensors.a.runs.job[1]: there is no job 'x'"),
         ("a: {runs: {job: load, status: done}, job: tell}", "sensors.a.runs.status"),
