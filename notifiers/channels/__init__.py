@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from notifiers.message import Message
 from rules.pacing import Window
@@ -88,6 +88,22 @@ class Channel(Protocol):
 
     async def send(self, target: str, part: Part) -> Receipt:
         """Make one call. Return once the service acknowledged it; raise DeliveryError otherwise."""
+        ...
+
+
+@runtime_checkable
+class Editable(Channel, Protocol):
+    """A channel whose messages can be changed after they were sent."""
+
+    async def edit(self, target: str, receipt: Receipt, part: Part) -> None:
+        """Put `part` in the place of what `receipt` says was sent.
+
+        DeliveryError, `permanent` where the service lets it be edited no more. To make an edit again does no harm.
+        """
+        ...
+
+    def edit_windows(self, target: str) -> Sequence[Window]:
+        """The limits that one edit at this target counts against, shared by equal keys with those of `windows`."""
         ...
 
 

@@ -18,8 +18,8 @@ import anyio
 from pydantic import Field
 
 from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
-from notifiers.channels.slack_blocks import escape, render
-from notifiers.channels.slack_errors import BlocksRefusedError, from_answer, from_status, lost, unreachable
+from notifiers.channels.slack_blocks import escape, notification, render
+from notifiers.channels.slack_errors import BlocksRefusedError, from_answer, from_status, lost, of_edit, unreachable
 from notifiers.message import Message
 from notifiers.settings import Secret, Settings
 from rules.pacing import Window
@@ -126,6 +126,33 @@ class Slack:
         self._ids[channel] = posted
         data = {"channel": posted, "ts": ts}
         return Receipt(id=ts, data=data | ({"plain_because": refused} if refused else {}))
+
+    def edit_windows(self, target: str) -> Sequence[Window]:  # noqa: ARG002 - the limit is one for all channels
+        """50 a minute: `chat.update` is of tier 3, counted by method and workspace, apart from posts."""
+        return [Window("slack:chat.update", 50, 60.0)]
+
+    async def edit(self, target: str, receipt: Receipt, part: Part) -> None:  # noqa: ARG002 - the receipt knows its channel
+        """Put a post in the place of a post, buttons and all. Blocks that Slack refuses are put as plain text.
+
+        To make the same edit again does no harm. DeliveryError: `permanent` where the message is deleted, too old
+        to be edited in this workspace, in a channel that is archived or away, or not the bot's own.
+        """
+        if part.payload["kind"] != "post" or not {"channel", "ts"} <= receipt.data.keys():
+            raise DeliveryError("only a post can be put in the place of a post", Reason.refused, permanent=True)
+        body = {name: receipt.data[name] for name in ("channel", "ts")} | {"parse": "none", "link_names": False}
+        text, blocks = part.payload["text"], part.payload["blocks"]
+        refused = None
+        try:
+            await self._call("chat.update", json={**body, "text": text, "blocks": blocks})
+        except BlocksRefusedError:
+            refused = {**body, "text": notification(part.text), "blocks": []}
+        except DeliveryError as error:
+            raise of_edit(error) from None
+        if refused is not None:
+            try:
+                await self._call("chat.update", json=refused)
+            except DeliveryError as error:
+                raise of_edit(error) from None
 
     async def _upload(self, channel: str, thread: str | None, part: Part) -> Receipt:
         """Upload a file in Slack's three steps; only the third makes it visible."""

@@ -204,10 +204,15 @@ def _pieces(run: Run, room: int) -> Iterator[Run]:
 
 def _post(runs: Sequence[Run]) -> Part:
     text = "".join(run.text for run in runs)
-    notification = text.strip()
-    if units(notification) > NOTIFICATION:
-        notification = split_text(notification[: NOTIFICATION + 1], NOTIFICATION, units)[0] + "…"
-    return Part(text=text, payload={"kind": "post", "text": escape(notification), "blocks": _blocks(runs)})
+    return Part(text=text, payload={"kind": "post", "text": notification(text), "blocks": _blocks(runs)})
+
+
+def notification(text: str) -> str:
+    """The beginning of a text, escaped, as long as the field `text` may be in every method."""
+    text = text.strip()
+    if units(text) > NOTIFICATION:
+        text = split_text(text[: NOTIFICATION + 1], NOTIFICATION, units)[0] + "…"
+    return escape(text)
 
 
 def _without_blanks(posts: Sequence[Part]) -> list[Part]:

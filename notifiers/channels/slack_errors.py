@@ -79,6 +79,16 @@ def from_error(method: str, data: Mapping[str, Any], headers: Mapping[str, str],
     return DeliveryError(text, Reason.refused, permanent=True)
 
 
+def of_edit(error: DeliveryError) -> DeliveryError:
+    """The same where a message was to be edited: a channel that is gone refuses this edit, and pauses nothing.
+
+    Whoever posts to it next hears of it in a way that says what to do.
+    """
+    if error.reason is Reason.gone:
+        return DeliveryError(str(error), Reason.gone, permanent=True)
+    return error
+
+
 def from_status(what: str, status: int, headers: Mapping[str, str], *, shows: bool) -> DeliveryError:
     """A status that is not 200.
 

@@ -111,6 +111,38 @@ class Telegram:
         # Raised out here, it has no context: nothing of the libraries' frames and texts can be shown with it.
         raise error
 
+    def edit_windows(self, target: str) -> Sequence[Window]:
+        """Telegram floods edits as it floods messages (python-telegram-bot#3765), so they share their windows."""
+        return self.windows(target)
+
+    async def edit(self, target: str, receipt: Receipt, part: Part) -> None:  # noqa: ARG002 - the receipt knows its chat
+        """Put a text in the place of a text, with the buttons of the part, or none where it has none.
+
+        That the message shows this already ("message is not modified") is success, so an edit whose answer was
+        lost is simply made again. Of refused entities the same as with `send` holds. DeliveryError: `permanent`
+        where the message is deleted or too old (48 hours for some), or was lost as its group moved; the error
+        then has no `moved_to`, for the message has not gone along under its number.
+        """
+        from notifiers.channels.telegram_api import Undelivered
+        from notifiers.channels.telegram_errors import EntitiesRefusedError, of_edit
+
+        if "document" in part.payload or not {"chat_id", "message_id"} <= receipt.data.keys():
+            raise DeliveryError("only a text can be put in the place of a text", Reason.refused, permanent=True)
+        tries = [part, _without_entities(part)] if part.payload.get("entities") else [part]
+        for attempt in tries:
+            params = _text(attempt) | {name: receipt.data[name] for name in ("chat_id", "message_id")}
+            try:
+                await self.bot.do_api_request("EditMessageText", params)
+            except Undelivered as undelivered:
+                failure = undelivered.error
+            else:
+                return
+            if not isinstance(failure, EntitiesRefusedError):
+                break
+        # Raised out here, it has no context, as in `send`.
+        if (error := of_edit(failure)) is not None:
+            raise error
+
     async def _call(self, where: Target, part: Part) -> Receipt:
         # `do_api_request` and not `send_message`, which makes an object of every entity and of the whole answer,
         # and takes twice the time. The capital keeps it from advising otherwise; the Bot API reads any case.

@@ -101,7 +101,7 @@ class AiohttpRequest(BaseRequest):
         answer = read_answer(response.status, response.headers, received)
         if isinstance(answer, DeliveryError):
             return self._redacted(answer)
-        if method.lower().startswith("send") and not _is_message(answer["result"]):
+        if method.lower().startswith(("send", "editmessagetext")) and not _is_message(answer["result"]):
             return DeliveryError("Telegram's answer holds no message", Reason.answer_lost, uncertain=True)
         return received
 

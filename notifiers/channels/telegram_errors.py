@@ -38,6 +38,7 @@ _TOPIC_GONE = (
 # The server was stopped, or sent the request on and did not hear back: it may have been carried out.
 _AMBIGUOUS_STATUS = frozenset({502, 504})
 _REQUEST_ABORTED = "request aborted"
+_NOT_MODIFIED = "message is not modified"
 
 
 class EntitiesRefusedError(DeliveryError):
@@ -83,6 +84,20 @@ def classify(code: int, description: str, parameters: Mapping[str, Any], headers
         hint = f"{said}: check telegram.token, as given by @BotFather"
         return DeliveryError(hint, Reason.unauthorised, permanent=True, pause=True)
     return _refusal(code, description.lower(), said)
+
+
+def of_edit(error: DeliveryError) -> DeliveryError | None:
+    """What an answer means where a message was to be edited; None: it shows already what it is to show.
+
+    A message's number holds in its chat alone: where a group became a supergroup, it can be edited no more. So
+    it is where the topic is closed or gone, or the rights to edit; that is no word on the chat as a whole, of
+    which whoever sends the next message hears.
+    """
+    if _NOT_MODIFIED in str(error).lower():
+        return None
+    if error.moved_to is not None or error.reason is Reason.gone:
+        return DeliveryError(str(error), Reason.gone, permanent=True)
+    return error
 
 
 def _refusal(code: int, words: str, said: str) -> DeliveryError:

@@ -53,12 +53,16 @@ class TooFast(Exception):
 
 @dataclass(kw_only=True)
 class Workspace:
-    """`committed` is what people in the workspace see, in order."""
+    """`committed` is what people in the workspace see, in order, but for what has `deleted`.
+
+    `edit_seconds` is for how long the workspace's owners let a message be edited; None is for ever.
+    """
 
     token: str = "xoxb-double-0123456789"
     scopes: set[str] = field(default_factory=lambda: set(SCOPES.values()))
     rooms: list[Room] = field(default_factory=lambda: [Room(id="C0GENERAL", name="general")])
     limits: bool = True
+    edit_seconds: float | None = None
     clock: Callable[[], float] = time.monotonic
     committed: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -109,6 +113,7 @@ class Workspace:
             raise Refused("thread_not_found")
         message = _content(body, TRUNCATE)
         message |= {"channel": room.id, "ts": f"1700000000.{len(self.committed):06d}", "thread_ts": thread}
+        message["posted_at"] = self.clock()
         self.committed.append(message)
         answer = {"channel": room.id, "ts": message["ts"], "message": {"text": message["text"]}}
         if length(body.get("text", "")) > TRUNCATE:
@@ -118,11 +123,24 @@ class Workspace:
     def _update(self, body: Mapping[str, Any]) -> dict[str, Any]:
         if length(body.get("text", "")) > UPDATE:
             raise Refused("msg_too_long")
+        room = next((room for room in self.rooms if room.id == body.get("channel")), None)
+        if room is None or (room.private and not room.member):
+            raise Refused("channel_not_found")
+        if room.archived:
+            raise Refused("is_inactive")
         for message in self.committed:
-            if (message["channel"], message["ts"]) == (body.get("channel"), body.get("ts")):
+            if (message["channel"], message["ts"]) == (room.id, body.get("ts")) and not message.get("deleted"):
+                if "posted_at" not in message:
+                    raise Refused("cant_update_message")
+                if self.edit_seconds is not None and self.clock() - message["posted_at"] > self.edit_seconds:
+                    raise Refused("edit_window_closed")
                 message.update(_content(body, UPDATE))
                 return {"channel": message["channel"], "ts": message["ts"]}
         raise Refused("message_not_found")
+
+    def delete(self, ts: str) -> None:
+        """Somebody deletes a message: it is seen, and can be edited, no more."""
+        next(message for message in self.committed if message["ts"] == ts)["deleted"] = True
 
     def _room(self, channel: str) -> Room:
         for room in self.rooms:

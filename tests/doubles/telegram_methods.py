@@ -13,6 +13,7 @@ from tests.doubles.telegram_people import BOT, People, set_my_commands
 FILE_BYTES = 50_000_000
 BUTTON_DATA_BYTES = 64
 BUTTONS = 100
+EDIT_SECONDS = 48 * 3600
 
 Params = Mapping[str, Any]
 Action = Callable[["World", Chat, Params], Any]
@@ -103,14 +104,22 @@ def _keyboard(params: Params) -> dict[str, Any]:
 
 def edit_message_text(world: World, chat: Chat, params: Params) -> dict[str, Any]:
     text, entities = judge_text(params.get("text"), params.get("parse_mode"), decoded(params.get("entities")))
-    message = _own_message(chat, params, "edit")
+    message = _editable(world, chat, params)
     if "text" not in message:
         raise bad_request("there is no text in the message to edit")
     return _change(world, message, {"text": text, "entities": entities, **_keyboard(params)})
 
 
 def edit_message_reply_markup(world: World, chat: Chat, params: Params) -> dict[str, Any]:
-    return _change(world, _own_message(chat, params, "edit"), _keyboard(params))
+    return _change(world, _editable(world, chat, params), _keyboard(params))
+
+
+def _editable(world: World, chat: Chat, params: Params) -> dict[str, Any]:
+    """One of the bot's own messages of the last 48 hours: Telegram is stricter in some places than in others."""
+    message = _own_message(chat, params, "edit")
+    if world.now() - message["date"] >= EDIT_SECONDS:
+        raise bad_request("message can't be edited")
+    return message
 
 
 def _change(world: World, message: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
