@@ -19,13 +19,13 @@ from notifiers.backlog import Backlog
 from notifiers.bell import Bell
 from notifiers.channels import Channel
 from notifiers.clock import SYSTEM, Clock, to_us
-from notifiers.database import Database
+from notifiers.database import Database, Op
 from notifiers.message import Message
 from notifiers.outcomes import Patience
 from notifiers.owner import Owner
 from notifiers.routing import Routing
 from notifiers.sending import Sending
-from notifiers.store import Waiting, claim, record, recover, requeue, resume
+from notifiers.store import Claimed, Waiting, claim, record, recover, requeue, resume
 from notifiers.waiting import WaitingRoom
 from notifiers.wording import to_message
 from rules.event import Event
@@ -42,13 +42,20 @@ class Delivery:
     """Tells everyone subscribed of every event: at least once, in order, and with no limit exceeded."""
 
     def __init__(
-        self, database: Database, routing: Routing, waiting: WaitingRoom, sending: Sending, clock: Clock
+        self,
+        database: Database,
+        routing: Routing,
+        waiting: WaitingRoom,
+        sending: Sending,
+        clock: Clock,
+        claiming: Op[str, Claimed | None] = claim,
     ) -> None:
         self._database = database
         self._routing = routing
         self._waiting = waiting
         self._sending = sending
         self._clock = clock
+        self._claiming = claiming
         self._events = Bell(clock)
         self._backlog = Backlog(database, clock, routing, waiting.admit)
         self._calls: set[anyio.CancelScope] = set()
@@ -103,7 +110,7 @@ class Delivery:
         with anyio.CancelScope(shield=True) as call:
             self._calls.add(call)
             try:
-                claimed = await self._database.write(claim, item.key)
+                claimed = await self._database.write(self._claiming, item.key)
                 result = await self._sending.attempt(claimed) if claimed is not None else None
                 self._waiting.called(item)
                 recorded = result is not None and await self._database.write(record, result)
@@ -162,11 +169,13 @@ async def open_delivery(
     front: int = 500,
     wording: Callable[[Event], Message] | None = None,
     random: Random | None = None,
+    claiming: Op[str, Claimed | None] = claim,
 ) -> AsyncIterator[Delivery]:
     """A Delivery whose `run` is to be started.
 
     `owner` is a destination that is told of what does not arrive; `per_channel` is how many calls may be in the
     air for one channel; `front` is about how many deliveries of one severity of one destination are in memory.
+    `claiming` is how deliveries are claimed: `notifiers.store.claim`, or what puts buttons on their messages with it.
     """
     sending = Sending(
         channels,
@@ -177,4 +186,4 @@ async def open_delivery(
         random=random or Random(),
     )
     waiting = WaitingRoom(database, channels, clock, per_channel=per_channel, front=front)
-    yield Delivery(database, Routing(database, clock), waiting, sending, clock)
+    yield Delivery(database, Routing(database, clock), waiting, sending, clock, claiming)

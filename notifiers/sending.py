@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from random import Random
+from typing import TypeVar
 
-from notifiers.channels import Channel, DeliveryError, Part, Reason, Receipt
+from notifiers.channels import Channel, DeliveryError, Editable, Part, Reason, Receipt
 from notifiers.clock import Clock, to_us
+from notifiers.marking import Change, sent_as
 from notifiers.message import Message
 from notifiers.outcomes import Patience, arrived, failed, let_be
 from notifiers.owner import Owner
@@ -16,6 +18,8 @@ from notifiers.store import Claimed, Result
 from rules.event import Event
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Sending:
@@ -40,6 +44,8 @@ class Sending:
 
     async def attempt(self, claimed: Claimed) -> Result:
         """Make one call for this delivery; the result is to be recorded."""
+        if claimed.change is not None and not claimed.progress.receipts:
+            return await self._change(claimed, claimed.change)
         parts: list[Part] | None = None
         try:
             channel, target = self._channel(claimed)
@@ -50,10 +56,40 @@ class Sending:
             number, note = claimed.progress.current
             # A part that is sent again has the key that it had, and the note before it one of its own.
             part = replace(parts[position], key=f"{claimed.id}-{number}{'-note' * note}")
-            receipt = await _call(channel, target, part)
+            receipt = await _called(channel.send(target, part))
         except DeliveryError as error:
             return self._failed(claimed, error, parts)
         return arrived(claimed, {"id": receipt.id, **receipt.data}, len(parts), self._now())
+
+    async def _change(self, claimed: Claimed, change: Change) -> Result:
+        """Change a message. Where that is not possible for good, the answer goes next, as a message of its own."""
+        try:
+            channel, target, receipt, part = self._changed(claimed, change)
+            await _called(channel.edit(target, receipt, part))
+        except DeliveryError as error:
+            if error.permanent and not error.pause:
+                log.info("delivery.unchangeable", extra={"delivery": claimed.id, "error": str(error)})
+                over = replace(claimed.progress, receipts=(None,))
+                same = claimed.destination
+                return Result(claimed=claimed, status="pending", progress=over, destination=same, now=self._now())
+            if error.uncertain or error.reason is Reason.answer_lost:
+                # To change it again does no harm: nothing is in doubt.
+                error = DeliveryError(str(error), Reason.unreachable)
+            return self._failed(claimed, error, None)
+        return arrived(claimed, {"id": receipt.id, **receipt.data}, 1, self._now())
+
+    def _changed(self, claimed: Claimed, change: Change) -> tuple[Editable, str, Receipt, Part]:
+        channel, target = self._channel(claimed)
+        if not isinstance(channel, Editable):
+            raise DeliveryError("messages cannot be changed there", Reason.refused, permanent=True)
+        try:
+            return channel, target, *change.part(channel, self._wording(change.event))
+        except DeliveryError:
+            raise
+        except Exception as error:
+            log.exception("delivery.unrenderable", extra={"delivery": claimed.id})
+            text = f"the message cannot be rendered: {type(error).__name__}"
+            raise DeliveryError(text, Reason.refused, permanent=True) from None
 
     def _channel(self, claimed: Claimed) -> tuple[Channel, str]:
         name, _, target = claimed.destination.partition(":")
@@ -65,7 +101,10 @@ class Sending:
     def _render(self, channel: Channel, target: str, claimed: Claimed) -> list[Part]:
         try:
             channel.windows(target)
-            return claimed.progress.lay_out(channel.render, claimed.answer or self._wording(claimed.event))
+            if claimed.change is not None and claimed.answer is not None:
+                return claimed.progress.lay_out(lambda message: sent_as(channel.render(message)), claimed.answer)
+            message = claimed.answer or self._wording(claimed.event)
+            return claimed.progress.lay_out(channel.render, claimed.marks.on(message))
         except Exception as error:
             # Nothing was sent for certain. It may be a passing trouble of the machine, so it is tried again.
             log.exception("delivery.unrenderable", extra={"delivery": claimed.id})
@@ -100,9 +139,9 @@ class Sending:
         return to_us(self._clock.now())
 
 
-async def _call(channel: Channel, target: str, part: Part) -> Receipt:
+async def _called(call: Awaitable[T]) -> T:
     try:
-        return await channel.send(target, part)
+        return await call
     except DeliveryError:
         raise
     except Exception as error:  # noqa: BLE001 - a fault in one channel must not stop the others

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from notifiers.bus.embedded import from_row
 from notifiers.chat import answers
+from notifiers.marking import UNMARKED, Change, Marks
 from notifiers.message import Message
 from notifiers.owner import Notice, post
 from notifiers.progress import Progress
@@ -26,7 +27,8 @@ _CHUNK = 500
 class Claimed:
     """A delivery that is ours to send, once; `attempts` counts this try and is committed. Times in microseconds.
 
-    `answer` is what somebody who asked is told; without it the event's own words are.
+    `answer` is what somebody who asked is told; without it the event's own words are, with `marks` on them. `change`
+    is a message that is to be changed; then `answer` is said where that is not possible.
     """
 
     id: str
@@ -39,6 +41,8 @@ class Claimed:
     progress: Progress
     failing_since: int | None
     answer: Message | None = None
+    marks: Marks = UNMARKED
+    change: Change | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from notifiers.subscriptions import Configured, Wanted, sync_configured
 from sensord import interpreter
 from sensord.backfill_plans import Backfills
 from sensord.backfilling import Backfilling
-from sensord.chat import Chats, open_chats
+from sensord.chat import Chats, claiming, open_chats
 from sensord.config import Config, JobConfig
 from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
@@ -121,7 +121,9 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
         await loaded  # Meanwhile, a new supervisor came up beside it.
         channels = await _open_channels(config, database, clock, stack)
-        delivery = await stack.enter_async_context(open_delivery(database, channels, clock=clock, owner=config.owner))
+        delivery = await stack.enter_async_context(
+            open_delivery(database, channels, clock=clock, owner=config.owner, claiming=claiming(config, clock))
+        )
         hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
         launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}
         checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}

@@ -10,19 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
+from sqlalchemy import Connection
 
 from notifiers.channels import Channel
 from notifiers.channels.telegram import Telegram
+from notifiers.chat import Order
+from notifiers.clock import Clock
+from notifiers.database import Op
 from notifiers.owner import Owner
+from notifiers.store import Claimed, claim
 from rules.rights import Grant
 from sensord.launchers.command_log import read_log
 from sensord.ledger.queries import get_run, list_runs
+from sensord.ledger.requests import request_runs
+from sensord.ledger.wishes import NewRun
+from sensord.repeating import get_row, repeat_of
 from sensord.run_events import SEVERITY, Hooks
+from sensord.running import Running
 from sensord.secrets import redact
 
 if TYPE_CHECKING:
     from notifiers.channels.telegram_chat import TelegramChat
     from sensord.app import App
+    from sensord.config import Config
 
 
 @dataclass(kw_only=True)
@@ -46,6 +56,15 @@ class Chats:
         return (f"Commands from Telegram are not heard: {self.telegram.trouble}",)
 
 
+def claiming(config: Config, clock: Clock) -> Op[str, Claimed | None]:
+    """How deliveries are claimed: with buttons on messages to chats that are listened to."""
+    if config.telegram is None or not config.telegram.commands:
+        return claim
+    from notifiers.chat.buttons import Buttons
+
+    return Buttons({"telegram"}, clock).claim
+
+
 def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
     """The chats of the configuration; where none is to answer, nothing of theirs is loaded."""
     chats = Chats(granted=app.config.chat.granted())
@@ -66,6 +85,27 @@ def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
     )
     chats.telegram = TelegramChat(telegram, conversations, clock=app.clock)
     return chats
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run that is asked for from a chat (`notifiers.chat.Order`)."""
+
+    wish: NewRun
+    running: Running
+
+    @property
+    def run(self) -> str:
+        """The id it will have."""
+        return self.wish.id
+
+    def place(self, conn: Connection) -> None:
+        """Write its row, as part of the caller's transaction."""
+        request_runs(conn, [self.wish])
+
+    def placed(self) -> None:
+        """It may start."""
+        self.running.claimed([self.wish])
 
 
 class Answering:
@@ -105,6 +145,14 @@ class Answering:
         told = await explain(self._app, what)
         lines = [f"{(line['at'] or '')[11:19]} {line['text']}".strip() for line in told["story"]]
         return [redact(line) for line in lines], redact(told["verdict"])
+
+    async def repeat(self, run: str) -> Order | str:
+        """A run that repeats one that has ended."""
+        row = await self._app.database.read(partial(get_row, run=run))
+        if row is None:
+            return f"There is no run {run}."
+        wish = repeat_of(self._app.clock, row, self._app.hooks)
+        return wish if isinstance(wish, str) else Asked(wish, self._app.running)
 
     async def log(self, run: str, most: int) -> bytes | None:
         """The last bytes of a run's newest attempt's output."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from anyio import to_thread
 from sqlalchemy import Connection, delete, select
 
-from notifiers.chat.retention import prune_acts, prune_answers
+from notifiers.chat.retention import prune_acts, prune_answers, prune_buttons
 from notifiers.clock import Clock, to_us
 from notifiers.retention import Chunk, prune_deliveries, prune_events, prune_inbox
 from sensord.ledger.database import LedgerDatabase
@@ -67,6 +67,7 @@ async def prune_once(database: LedgerDatabase, kept: Kept, state: Path, now: dat
         "deliveries": await _drain(database, prune_deliveries, before(kept.deliveries)),
         "events": await _drain(database, prune_events, before(kept.events)),
         "answers": await _drain(database, prune_answers, before(kept.deliveries)),
+        "buttons": await _drain(database, prune_buttons, before(kept.events)),
         "acts": await _drain(database, prune_acts, before(kept.events)),
         "inbox": await _drain(database, prune_inbox, before(kept.events)),
         "ticks": await _drain(database, prune_ticks, before(kept.ticks)),

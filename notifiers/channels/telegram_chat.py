@@ -12,11 +12,12 @@ import logging
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from notifiers.channels import DeliveryError, Reason
 from notifiers.channels.telegram import Target, Telegram
 from notifiers.channels.telegram_updates import WANTED, read_update
-from notifiers.chat import Person, Place, Standing
+from notifiers.chat import Person, Place, Pressed, Standing
 from notifiers.chat.conversations import Conversations
 from notifiers.chat.floods import Once
 from notifiers.clock import Clock
@@ -32,6 +33,7 @@ POLL_SECONDS = 50
 READ_SECONDS = POLL_SECONDS + 15.0
 CALL_SECONDS = 10.0
 STANDING_SECONDS = 5.0
+_TOASTS = 20  # So many presses are answered at once.
 _TRIES = 3  # Of one update that cannot be taken in; then it is passed over, so that those behind it are heard.
 _PAUSE, _LONGEST = 1.0, 60.0
 _QUIET = 3600.0  # The same trouble is published at most once in this time; the log has it each time.
@@ -57,6 +59,7 @@ class TelegramChat:
         self._completed = self._webhook_removed = self._contested = self._told = False
         self._failures = 0
         self._often = Once(_QUIET)
+        self._toasting = anyio.CapacityLimiter(_TOASTS)
         self.trouble: str | None = None
 
     async def name(self) -> str:
@@ -72,9 +75,13 @@ class TelegramChat:
 
     async def run(self) -> None:
         """Hear until cancelled. Trouble is said once, and waited out."""
+        async with anyio.create_task_group() as toasts:
+            await self._run(toasts)
+
+    async def _run(self, toasts: TaskGroup) -> None:
         while True:
             try:
-                await self._hear()
+                await self._hear(toasts)
             except DeliveryError as error:
                 self._failures += 1
                 await self._troubled(error)
@@ -84,7 +91,7 @@ class TelegramChat:
                 log.exception("telegram.broke")
                 await self._clock.sleep(_LONGEST)
 
-    async def _hear(self) -> None:
+    async def _hear(self, toasts: TaskGroup) -> None:
         """Ask and hand on, from where the last effect is, until something goes wrong."""
         name = await self.name()
         of = f"telegram {self._id}"
@@ -99,23 +106,36 @@ class TelegramChat:
             await self._well(waited=seconds > 0)
             seconds = POLL_SECONDS
             for update in updates:
-                await self._take(update, of, name)
+                await self._take(update, of, name, toasts)
                 # Numbers may begin anew, lower, after a week without news.
                 offset = update["update_id"] + 1
 
-    async def _take(self, update: Any, of: str, name: str) -> None:
+    async def _take(self, update: Any, of: str, name: str, toasts: TaskGroup) -> None:
         heard = read_update(update, of, name)
         if heard is None:
             return
         for attempt in range(1, _TRIES + 1):
             try:
-                await self._conversations.hear(heard, self)
+                word = await self._conversations.hear(heard, self)
             except Exception:
                 # A fault of ours must not make the bot deaf. A database that is full or away is waited for elsewhere.
                 log.exception("telegram.unheard", extra={"update": heard.heard.number, "attempt": attempt})
                 await self._clock.sleep(_PAUSE)
             else:
+                if isinstance(heard, Pressed):
+                    toasts.start_soon(self._toast, heard, word)
                 return
+
+    async def _toast(self, pressed: Pressed, word: str | None) -> None:
+        """Show a short word to whoever pressed, or nothing; either way their button stops waiting.
+
+        Not in the way of what is heard next, and only once: too late, it is worth nothing.
+        """
+        async with self._toasting:
+            try:
+                await self._call("AnswerCallbackQuery", {"callback_query_id": pressed.answer, "text": word})
+            except DeliveryError as error:
+                log.info("telegram.press_not_answered", extra={"error": str(error)})
 
     async def standing(self, place: Place, person: Person) -> Standing:
         """What a person is in a chat, as Telegram says now. The chat itself writes for its administrators alone."""

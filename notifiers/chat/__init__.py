@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 JSON = dict[str, Any]
 
@@ -70,6 +73,22 @@ class Moved:
     new: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pressed:
+    """Somebody pressed a button.
+
+    `data` is the nonce it carried, `message` the id of the message it stands in, `answer` what the service wants back
+    (its query's id, its response URL), if anything.
+    """
+
+    heard: Heard
+    place: Place
+    person: Person
+    data: str
+    message: str
+    answer: str | None = None
+
+
 class Standing(StrEnum):
     """What a person is in a chat, by the service's word at this moment."""
 
@@ -84,6 +103,23 @@ class Room(Protocol):
 
     async def standing(self, place: Place, person: Person) -> Standing:
         """What the person is in the chat now. Never raises; takes a few seconds at most."""
+        ...
+
+
+class Order(Protocol):
+    """A run that somebody asks for, made ready: it has its id, and nothing of it is kept yet."""
+
+    @property
+    def run(self) -> str:
+        """The id it will have."""
+        ...
+
+    def place(self, conn: Connection) -> None:
+        """Ask for it, as part of the caller's transaction; asked for again, it is there already."""
+        ...
+
+    def placed(self) -> None:
+        """The transaction is durable: it may start. After a crash it starts without this word."""
         ...
 
 
@@ -113,4 +149,8 @@ class Daemon(Protocol):
 
     async def log(self, run: str, most: int) -> bytes | None:
         """The last bytes of a run's newest attempt's output; None where there is none."""
+        ...
+
+    async def repeat(self, run: str) -> Order | str:
+        """A run that repeats one that has ended, or in a sentence why there can be none."""
         ...

@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from sqlalchemy import Connection
 
 from notifiers.bus.embedded import append_once
-from notifiers.chat import Daemon, Moved, Room, Said, Shut
+from notifiers.chat import Daemon, Moved, Pressed, Room, Said, Shut
 from notifiers.chat import wording as words
 from notifiers.chat.asking import Ask, invited
 from notifiers.chat.deeds import Deeds
 from notifiers.chat.floods import SECONDS, Floods, Once, Turnout
 from notifiers.chat.looking import Held, held_by, held_in, paused_in
 from notifiers.chat.people import guest_grants
+from notifiers.chat.presses import Presses
 from notifiers.chat.questions import Command, Questions, answer
 from notifiers.chat.turns import Act, Done, Reply, Turn, read_cursor, settle
 from notifiers.clock import Clock, to_us
@@ -60,6 +61,9 @@ class Conversations:
         questions = Questions(database, daemon, clock)
         self._commands: Mapping[str, Command] = {**questions.by_name(), **Deeds(questions, clock).by_name()}
         self._floods = Floods()
+        self._presses = Presses(
+            database, daemon, clock, commands=self._commands, rights=self._rights, floods=self._floods
+        )
         self._strangers = Once(STRANGERS_S)
 
     async def heard_to(self, of: str) -> int | None:
@@ -67,9 +71,16 @@ class Conversations:
         now = to_us(self._clock.now())
         return await self._database.read(lambda conn: read_cursor(conn, of, now))
 
-    async def hear(self, heard: Said | Shut | Moved, room: Room) -> None:
-        """Take in one thing. What calls for nothing leaves no trace; the cursor need not move over it."""
-        if isinstance(heard, Said):
+    async def hear(self, heard: Said | Shut | Moved | Pressed, room: Room) -> str | None:
+        """Take in one thing. What calls for nothing leaves no trace; the cursor need not move over it.
+
+        A word that comes back is for the eyes of whoever pressed a button, at once; all that it says is durable.
+        """
+        word: str | None = None
+        if isinstance(heard, Pressed):
+            act, word = await self._presses.press(heard, room)
+            to = heard.place.destination
+        elif isinstance(heard, Said):
             act = await self._asked(heard, room)
             to = heard.place.destination
         elif isinstance(heard, Shut):
@@ -80,10 +91,14 @@ class Conversations:
             now = to_us(self._clock.now())
             turn = Turn(heard=heard.heard, to=to, act=act, now=now, new_id=self._clock.new_id)
             settled = await self._database.write(settle, turn)
+            if settled.then is not None:
+                settled.then()
+            word = settled.word or word
             if settled.changed:
                 await self._delivery.refresh()
             self._delivery.expect(settled.waiting)
             self._published()
+        return word
 
     async def tell(self, event: Event) -> None:
         """Publish an event of the chats' own."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, select
 
 from notifiers.chat.answers import SUBSCRIPTION
+from notifiers.chat.button_tables import chat_buttons, chat_changes
 from notifiers.chat.tables import chat_acts, chat_answers, chat_invites
 from notifiers.retention import Chunk
 from notifiers.tables import deliveries
@@ -36,5 +37,20 @@ def prune_acts(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
         old = select(chat_acts.c.id).where(chat_acts.c.at < chunk.before).order_by(chat_acts.c.at).limit(chunk.limit)
         number = conn.execute(delete(chat_acts).where(chat_acts.c.id.in_(old))).rowcount
         number += conn.execute(delete(chat_invites).where(chat_invites.c.expires_at < chunk.before)).rowcount
+        gone.append(number)
+    return gone
+
+
+def prune_buttons(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Delete buttons that ended long ago, and changes that were shown long ago; how many, for each."""
+    gone: list[int] = []
+    for chunk in batch:
+        number = 0
+        for table, key, time in (
+            (chat_buttons, chat_buttons.c.nonce, chat_buttons.c.expires_at),
+            (chat_changes, chat_changes.c.id, chat_changes.c.at),
+        ):
+            old = select(key).where(time < chunk.before).order_by(time).limit(chunk.limit)
+            number += conn.execute(delete(table).where(key.in_(old))).rowcount
         gone.append(number)
     return gone

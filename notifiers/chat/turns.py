@@ -50,13 +50,17 @@ class Done:
 class Reply:
     """What a turn amounts to: an answer to the place, what was done, and a notice to the owner.
 
-    `changed` says that destinations or subscriptions are not what they were.
+    `changed` says that destinations or subscriptions are not what they were. `rows` are deliveries that the turn made
+    by itself; `word` is for the eyes of whoever pressed a button, and `then` is called once all of it is durable.
     """
 
     message: Message | None = None
     done: tuple[Done, ...] = ()
     notice: Callable[[Event], Notice | None] | None = None
     changed: bool = False
+    rows: tuple[dict[str, Any], ...] = ()
+    word: str | None = None
+    then: Callable[[], None] | None = None
 
 
 Act = Callable[[Connection], Reply]
@@ -81,6 +85,8 @@ class Settled:
     waiting: tuple[Waiting, ...] = ()
     changed: bool = False
     again: bool = False
+    word: str | None = None
+    then: Callable[[], None] | None = None
 
 
 def settle(conn: Connection, batch: Sequence[Turn]) -> list[Settled]:
@@ -92,7 +98,7 @@ def _settle(conn: Connection, turn: Turn) -> Settled:
     if not _first_time(conn, turn.heard, turn.now):
         return Settled(again=True)
     reply = turn.act(conn)
-    rows = []
+    rows = list(reply.rows)
     for done in reply.done:
         rows += _record(conn, done, turn)
     if reply.notice is not None and reply.done:
@@ -102,7 +108,7 @@ def _settle(conn: Connection, turn: Turn) -> Settled:
     if reply.message is not None:
         rows.append(insert_answer(conn, reply.message, turn.to, new_id=turn.new_id, now=turn.now))
     waiting = tuple(Waiting(row["id"], row["destination"], row["severity"], row["event_seq"]) for row in rows)
-    return Settled(waiting, reply.changed)
+    return Settled(waiting, reply.changed, word=reply.word, then=reply.then)
 
 
 def read_cursor(conn: Connection, of: str, now: int) -> int | None:

@@ -68,7 +68,8 @@ async def test_commands_are_completed_and_only_what_is_heard_is_asked_for(tmp_pa
         await it.ask("/help")
         ((_, params),) = [one for one in it.double.elsewhere if one[0] == "setmycommands"]
         assert {"subscribe", "topics", "test", "why"} <= {one["command"] for one in params["commands"]}
-        assert it.double.people.asked[-1]["allowed_updates"] == ["message", "channel_post", "my_chat_member"]
+        heard = ["message", "channel_post", "my_chat_member", "callback_query"]
+        assert it.double.people.asked[-1]["allowed_updates"] == heard
         assert it.double.people.asked[-1]["timeout"] == 50
 
 

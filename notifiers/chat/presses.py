@@ -1,0 +1,167 @@
+"""What a press on a button amounts to: rights are checked now, and whatever acts acts once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from notifiers.chat import Daemon, Order, Pressed, Room, Said, Standing
+from notifiers.chat import button_wording as words
+from notifiers.chat.asking import Ask
+from notifiers.chat.buttons import Offered, Showing, find, show, use
+from notifiers.chat.floods import Floods, Once, Turnout
+from notifiers.chat.looking import Held
+from notifiers.chat.questions import Command
+from notifiers.chat.turns import Act, Done, Reply
+from notifiers.clock import Clock, to_us
+from notifiers.database import Database
+from notifiers.message import Message
+from rules.commands import CommandError
+from rules.event import Severity
+from rules.rights import Grant, Role, may_see
+
+log = logging.getLogger(__name__)
+
+ASKS = {"details": "why", "log": "log"}
+"""The command that a looking button stands for."""
+
+_AUDITED_S = 86_400.0
+"""The same person is audited for the same wrong press once in this time."""
+
+Rights = Callable[[Connection, Said], tuple[tuple[Grant, ...], tuple[Held, ...]]]
+
+
+class Outcome(NamedTuple):
+    """What is to be settled, if anything, and what the presser is shown where the settling has no word for it."""
+
+    act: Act | None
+    word: str
+
+
+class Presses:
+    """Decides about presses. `rights` reads what somebody may do, and what the place is told of."""
+
+    def __init__(
+        self,
+        database: Database,
+        daemon: Daemon,
+        clock: Clock,
+        *,
+        commands: Mapping[str, Command],
+        rights: Rights,
+        floods: Floods,
+    ) -> None:
+        self._database = database
+        self._daemon = daemon
+        self._clock = clock
+        self._commands = commands
+        self._rights = rights
+        self._floods = floods
+        self._audited = Once(_AUDITED_S)
+        self._acting: Mapping[str, Callable[[Ask, Pressed, Offered], Awaitable[Outcome]]] = {
+            "acknowledge": self._acknowledge,
+            "rerun": self._rerun,
+        }
+
+    async def press(self, pressed: Pressed, room: Room) -> Outcome:
+        """What becomes of a press."""
+        said = Said(heard=pressed.heard, place=pressed.place, person=pressed.person, text="")
+
+        def read(conn: Connection) -> tuple[Offered | None, tuple[Grant, ...], tuple[Held, ...]]:
+            return find(conn, pressed.data, pressed.place, pressed.message), *self._rights(conn, said)
+
+        button, grants, held = await self._database.read(read)
+        if button is None:
+            # Forged, copied from another chat, or forgotten: which of them is nobody's business.
+            return self._refused(pressed, None, words.UNKNOWN)
+        now = to_us(self._clock.now())
+        if button.expires_at <= now:
+            return Outcome(None, words.EXPIRED)
+        ask = Ask(said=said, name=button.deed, words=(button.run,), grants=grants, held=held, room=room, now=now)
+        if (why := await self._refusal(ask, button)) is not None:
+            return self._refused(pressed, button, why)
+        if not button.acts:
+            return await self._look(ask, button)
+        if button.used is not None:
+            return Outcome(None, words.already(button.deed, button.used))
+        return await self._acting[button.deed](ask, pressed, button)
+
+    async def _refusal(self, ask: Ask, button: Offered) -> str | None:
+        """Why the person may not press that here and now; None: they may."""
+        topics = self._daemon.jobs.get(button.job, ())
+        if not ask.grants and (ask.place.private or button.acts):
+            return words.NO_ROLE
+        if button.acts and not may_see(ask.grants, topics, Role.operator):
+            return words.NOT_YOURS
+        # The end of a log stands in the message; the rest of it is not for everybody who reads along.
+        if not (may_see(ask.grants, topics) if button.deed == "log" else ask.sees(topics)):
+            return words.HIDDEN
+        if ask.place.private or button.used is not None:
+            return None
+        standing = await ask.room.standing(ask.place, ask.person)
+        if standing is Standing.unknown:
+            return words.UNSURE
+        return words.STRANGER if standing is Standing.stranger else None
+
+    def _refused(self, pressed: Pressed, button: Offered | None, why: str) -> Outcome:
+        """The word; and once in a while an audit row."""
+        key = f"{pressed.person.id} {pressed.place.chat} {why}"
+        if why == words.UNSURE or not self._audited.first(key, self._clock.monotonic()):
+            return Outcome(None, why)
+        what = "a button that means nothing there" if button is None else f"{button.deed} of run {button.run}"
+        text = f"{pressed.person.name} ({pressed.person.id}) pressed {what} in {pressed.place.destination}"
+        log.warning("chat.press_refused", extra={"person": pressed.person.id, "reason": why})
+        done = Done(
+            act="denied",
+            person=pressed.person,
+            place=pressed.place.destination,
+            text=text,
+            allowed=False,
+            detail={"reason": why, "button": None if button is None else button.deed},
+        )
+        return Outcome(lambda _conn: Reply(done=(done,)), why)
+
+    async def _look(self, ask: Ask, button: Offered) -> Outcome:
+        if self._floods.one_more(ask.place.chat, self._clock.monotonic()) is not Turnout.answered:
+            return Outcome(None, words.FLOOD)
+        command = ASKS[button.deed]
+        try:
+            act = await self._commands[command](replace(ask, name=command))
+        except CommandError as error:
+            return Outcome(None, words.toast(str(error)))
+        return Outcome(act, words.SHOWN)
+
+    async def _acknowledge(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
+        return Outcome(partial(self._do, ask=ask, pressed=pressed, button=button), words.done(button.deed))
+
+    async def _rerun(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
+        order = await self._daemon.repeat(button.run)
+        if isinstance(order, str):
+            return Outcome(None, words.toast(order))
+        return Outcome(partial(self._do, ask=ask, pressed=pressed, button=button, order=order), words.done(button.deed))
+
+    def _do(
+        self, conn: Connection, *, ask: Ask, pressed: Pressed, button: Offered, order: Order | None = None
+    ) -> Reply:
+        """Use the button up, act, and have the messages say so: one transaction with the cursor over the press."""
+        person, outcome = ask.person, None if order is None else order.run
+        if not use(conn, button, person, now=ask.now, outcome=outcome):
+            return Reply(word=words.ALREADY)
+        if order is not None:
+            order.place(conn)
+        text = words.told(button.deed, person.name, person.id, button.job, button.run, outcome)
+        title = f"{button.job}: {words.line(button.deed, person.name, ask.now, outcome)}"
+        instead = Message(title=title, severity=Severity.info)
+        showing = Showing(button=button, message=pressed.message, instead=instead)
+        detail = {"run": button.run, "job": button.job, "about": button.event, "new_run": outcome}
+        done = Done(act=words.ACTS[button.deed], person=person, place=ask.place.destination, text=text, detail=detail)
+        return Reply(
+            done=(done,),
+            rows=tuple(show(conn, showing, clock=self._clock, now=ask.now)),
+            then=None if order is None else order.placed,
+        )

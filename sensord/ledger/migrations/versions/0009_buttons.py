@@ -1,0 +1,42 @@
+"""Buttons under messages, and what they did to them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009_buttons"
+down_revision = "0006_tokens_and_backlogs"
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "chat_buttons",
+        sa.Column("nonce", sa.String(), nullable=False),
+        sa.Column("delivery", sa.String(), nullable=False),
+        sa.Column("event", sa.String(), nullable=False),
+        sa.Column("deed", sa.String(), nullable=False),
+        sa.Column("run", sa.String(), nullable=False),
+        sa.Column("job", sa.String(), nullable=False),
+        sa.Column("destination", sa.String(), nullable=False),
+        sa.Column("made_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=True),
+        sa.Column("used_by", sa.String(), nullable=True),
+        sa.Column("used_name", sa.Text(), nullable=True),
+        sa.Column("outcome", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("nonce"),
+        sa.UniqueConstraint("delivery", "deed"),
+    )
+    op.create_index("ix_chat_buttons_event", "chat_buttons", ["event"], unique=False)
+    op.create_index("ix_chat_buttons_expires_at", "chat_buttons", ["expires_at"], unique=False)
+    op.create_table(
+        "chat_changes",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("delivery", sa.String(), nullable=False),
+        sa.Column("message", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_chat_changes_at", "chat_changes", ["at"], unique=False)
