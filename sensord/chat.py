@@ -14,20 +14,23 @@ from sqlalchemy import Connection
 
 from notifiers.channels import Channel
 from notifiers.channels.telegram import Telegram
-from notifiers.chat import Order
+from notifiers.chat import Order, Parameter
 from notifiers.clock import Clock
 from notifiers.database import Op
 from notifiers.owner import Owner
 from notifiers.store import Claimed, claim
+from rules.request import RunRequest
 from rules.rights import Grant
 from sensord.launchers.command_log import read_log
 from sensord.ledger.queries import get_run, list_runs
 from sensord.ledger.requests import request_runs
 from sensord.ledger.wishes import NewRun
+from sensord.parameters import checked, parameters_of
 from sensord.repeating import get_row, repeat_of
 from sensord.run_events import SEVERITY, Hooks
 from sensord.running import Running
 from sensord.secrets import redact
+from sensord.sensing import new_run
 
 if TYPE_CHECKING:
     from notifiers.channels.telegram_chat import TelegramChat
@@ -145,6 +148,28 @@ class Answering:
         told = await explain(self._app, what)
         lines = [f"{(line['at'] or '')[11:19]} {line['text']}".strip() for line in told["story"]]
         return [redact(line) for line in lines], redact(told["verdict"])
+
+    def parameters(self, job: str) -> Sequence[Parameter]:
+        """What a job's run is given."""
+        return parameters_of(self._schema(job))
+
+    def value(self, job: str, name: str, text: str) -> Any:
+        """What a text says of one parameter."""
+        return checked(self._schema(job), name, text)
+
+    def _schema(self, job: str) -> dict[str, Any] | None:
+        config = self._app.config.jobs.get(job)
+        return None if config is None else config.config_schema
+
+    async def order(self, job: str, config: Mapping[str, Any]) -> Order | str:
+        """A run of a job with these parameters."""
+        known = self._app.config.jobs.get(job)
+        if known is None:
+            return f"There is no job {job} in the configuration."
+        if refused := self._app.check_config[job](dict(config)):
+            return f"The parameters do not go together: {refused}"
+        asked = RunRequest(job_name=job, run_config=dict(config), tags=known.tags, priority=known.priority)
+        return Asked(new_run(self._app.clock, asked, self._app.hooks[job]), self._app.running)
 
     async def repeat(self, run: str) -> Order | str:
         """A run that repeats one that has ended."""

@@ -44,7 +44,15 @@ def _message(message: Mapping[str, Any], heard: Heard, me: str | None) -> Said |
     bot = (message.get("from") or {}).get("is_bot") is True and "sender_chat" not in message
     if not isinstance(text, str) or person is None or bot or message.get("is_automatic_forward"):
         return None
-    return Said(heard=heard, place=_place(chat, message), person=person, text=text[:_TEXT_CHARACTERS], me=me)
+    place, text = _place(chat, message), text[:_TEXT_CHARACTERS]
+    return Said(heard=heard, place=place, person=person, text=text, me=me, replies=_replies(message, me))
+
+
+def _replies(message: Mapping[str, Any], me: str | None) -> bool:
+    """Whether it is a reply to what the bot wrote."""
+    before = message.get("reply_to_message")
+    author = before.get("from") if isinstance(before, Mapping) else None
+    return isinstance(author, Mapping) and me is not None and author.get("username") == me
 
 
 def _press(query: Mapping[str, Any], heard: Heard) -> Pressed | None:

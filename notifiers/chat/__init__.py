@@ -44,13 +44,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it."""
+    """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it.
+
+    `replies` says that it answers a message of the bot's.
+    """
 
     heard: Heard
     place: Place
     person: Person
     text: str
     me: str | None = None
+    replies: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +110,19 @@ class Room(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a job. `wanted` says in words what kind of value it takes; `choices` are all, where few are."""
+
+    name: str
+    description: str
+    wanted: str
+    choices: tuple[Any, ...]
+    required: bool
+    has_default: bool
+    default: Any
+
+
 class Order(Protocol):
     """A run that somebody asks for, made ready: it has its id, and nothing of it is kept yet."""
 
@@ -149,6 +166,18 @@ class Daemon(Protocol):
 
     async def log(self, run: str, most: int) -> bytes | None:
         """The last bytes of a run's newest attempt's output; None where there is none."""
+        ...
+
+    def parameters(self, job: str) -> Sequence[Parameter]:
+        """What a job's run is given, in the order of its schema."""
+        ...
+
+    def value(self, job: str, name: str, text: str) -> Any:
+        """What a text says of one parameter; ValueError says in a sentence what is wrong with it."""
+        ...
+
+    async def order(self, job: str, config: Mapping[str, Any]) -> Order | str:
+        """A run of a job with these parameters, or in a sentence why there can be none."""
         ...
 
     async def repeat(self, run: str) -> Order | str:

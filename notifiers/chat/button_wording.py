@@ -26,6 +26,7 @@ STRANGER = "You are no longer in this chat."
 UNSURE = "It could not be found out whether you are in this chat. Try again in a moment."
 FLOOD = "That is more than is answered at a time. Wait a minute."
 SHOWN = "Here it comes."
+TAKEN = "Taken."
 ALREADY = "That was done already."
 _TOAST = 190
 

@@ -16,8 +16,10 @@ from notifiers.chat import Daemon, Moved, Pressed, Room, Said, Shut
 from notifiers.chat import wording as words
 from notifiers.chat.asking import Ask, invited
 from notifiers.chat.deeds import Deeds
+from notifiers.chat.dialogues import Dialogue, open_dialogue
 from notifiers.chat.floods import SECONDS, Floods, Once, Turnout
 from notifiers.chat.looking import Held, held_by, held_in, paused_in
+from notifiers.chat.orders import Orders
 from notifiers.chat.people import guest_grants
 from notifiers.chat.presses import Presses
 from notifiers.chat.questions import Command, Questions, answer
@@ -27,8 +29,8 @@ from notifiers.database import Database
 from notifiers.delivery import Delivery
 from notifiers.owner import Notice, Owner
 from notifiers.store import move, pause, resume
+from rules.commands import COMMANDS, CommandError, Invited, check, opened, parse
 from rules.commands import Command as Typed
-from rules.commands import CommandError, Invited, check, opened, parse
 from rules.event import Event, Severity
 from rules.rights import Grant
 
@@ -59,10 +61,21 @@ class Conversations:
         self._owner = owner
         self._published = published
         questions = Questions(database, daemon, clock)
-        self._commands: Mapping[str, Command] = {**questions.by_name(), **Deeds(questions, clock).by_name()}
+        self._orders = Orders(database, daemon, clock)
+        self._commands: Mapping[str, Command] = {
+            **questions.by_name(),
+            **Deeds(questions, clock).by_name(),
+            **self._orders.by_name(),
+        }
         self._floods = Floods()
         self._presses = Presses(
-            database, daemon, clock, commands=self._commands, rights=self._rights, floods=self._floods
+            database,
+            daemon,
+            clock,
+            commands=self._commands,
+            orders=self._orders,
+            rights=self._rights,
+            floods=self._floods,
         )
         self._strangers = Once(STRANGERS_S)
 
@@ -107,21 +120,55 @@ class Conversations:
 
     async def _asked(self, said: Said, room: Room) -> Act | None:
         command = parse(said.text, said.me)
-        if command is None and not said.place.private:
+        if command is None and not said.place.private and not said.replies:
             return None
-        if (turnout := self._floods.one_more(said.place.chat, self._clock.monotonic())) is Turnout.ignored:
+        answering: Act | None = None
+        if command is None or command.name not in COMMANDS:
+            answering, taken = await self._answered(said, room)
+            if taken:
+                return answering
+        if command is None and answering is None and not said.place.private:
             return None
+        turnout = self._floods.one_more(said.place.chat, self._clock.monotonic())
+        return None if turnout is Turnout.ignored else await self._replied(said, command, answering, turnout, room)
+
+    async def _replied(
+        self, said: Said, command: Typed | None, answering: Act | None, turnout: Turnout, room: Room
+    ) -> Act | None:
         grants, held = await self._database.read(lambda conn: self._rights(conn, said))
         if not grants and not (held and not said.place.private) and not _invited(command):
             return self._stranger(said)
         if turnout is Turnout.told_off:
             return answer(words.said(f"That is more than is answered at a time. Wait {SECONDS:.0f} seconds."))
+        if answering is not None:
+            return answering
         if command is None:
             return answer(words.help_text("Only commands are understood here"))
         now = to_us(self._clock.now())
         return await self._carry_out(
             Ask(said=said, name=command.name, words=command.words, grants=grants, held=held, room=room, now=now)
         )
+
+    async def _answered(self, said: Said, room: Room) -> tuple[Act | None, bool]:
+        """What becomes of words that answer a question, and whether they are an answer that can be taken.
+
+        Who answers many questions well is no flood.
+        """
+        now = to_us(self._clock.now())
+        place = said.place.destination
+
+        def read(conn: Connection) -> tuple[Dialogue | None, tuple[Grant, ...], tuple[Held, ...]]:
+            dialogue = open_dialogue(conn, said.person.id, place, now)
+            return (None, (), ()) if dialogue is None else (dialogue, *self._rights(conn, said))
+
+        dialogue, grants, held = await self._database.read(read)
+        if dialogue is None or not (said.place.private or said.replies):
+            return None, False
+        ask = Ask(said=said, name="run", words=(), grants=grants, held=held, room=room, now=now)
+        try:
+            return await self._orders.said(ask, dialogue, said.text.strip())
+        except CommandError as error:
+            return answer(words.said(str(error), severity=Severity.warning)), False
 
     async def _carry_out(self, ask: Ask) -> Act:
         try:

@@ -12,10 +12,13 @@ from sqlalchemy import Connection
 
 from notifiers.chat import Daemon, Order, Pressed, Room, Said, Standing
 from notifiers.chat import button_wording as words
+from notifiers.chat import run_wording as asking
 from notifiers.chat.asking import Ask
 from notifiers.chat.buttons import Offered, Showing, find, show, use
+from notifiers.chat.dialogues import Offer, find_choice
 from notifiers.chat.floods import Floods, Once, Turnout
 from notifiers.chat.looking import Held
+from notifiers.chat.orders import Orders
 from notifiers.chat.questions import Command
 from notifiers.chat.turns import Act, Done, Reply
 from notifiers.clock import Clock, to_us
@@ -53,6 +56,7 @@ class Presses:
         clock: Clock,
         *,
         commands: Mapping[str, Command],
+        orders: Orders,
         rights: Rights,
         floods: Floods,
     ) -> None:
@@ -60,6 +64,7 @@ class Presses:
         self._daemon = daemon
         self._clock = clock
         self._commands = commands
+        self._orders = orders
         self._rights = rights
         self._floods = floods
         self._audited = Once(_AUDITED_S)
@@ -72,17 +77,26 @@ class Presses:
         """What becomes of a press."""
         said = Said(heard=pressed.heard, place=pressed.place, person=pressed.person, text="")
 
-        def read(conn: Connection) -> tuple[Offered | None, tuple[Grant, ...], tuple[Held, ...]]:
-            return find(conn, pressed.data, pressed.place, pressed.message), *self._rights(conn, said)
+        def read(
+            conn: Connection,
+        ) -> tuple[Offered | None, Offer | None, tuple[Grant, ...], tuple[Held, ...]]:
+            button = find(conn, pressed.data, pressed.place, pressed.message)
+            offer = find_choice(conn, pressed.data) if button is None else None
+            return button, offer, *self._rights(conn, said)
 
-        button, grants, held = await self._database.read(read)
+        button, offer, grants, held = await self._database.read(read)
+        ask = Ask(said=said, name="run", words=(), grants=grants, held=held, room=room, now=to_us(self._clock.now()))
+        if offer is not None and offer.dialogue.place == pressed.place.destination:
+            return await self._choose(ask, offer)
         if button is None:
             # Forged, copied from another chat, or forgotten: which of them is nobody's business.
             return self._refused(pressed, None, words.UNKNOWN)
-        now = to_us(self._clock.now())
-        if button.expires_at <= now:
+        if button.expires_at <= ask.now:
             return Outcome(None, words.EXPIRED)
-        ask = Ask(said=said, name=button.deed, words=(button.run,), grants=grants, held=held, room=room, now=now)
+        return await self._on_run(replace(ask, name=button.deed, words=(button.run,)), pressed, button)
+
+    async def _on_run(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
+        """A button under a run's message."""
         if (why := await self._refusal(ask, button)) is not None:
             return self._refused(pressed, button, why)
         if not button.acts:
@@ -135,6 +149,20 @@ class Presses:
         except CommandError as error:
             return Outcome(None, words.toast(str(error)))
         return Outcome(act, words.SHOWN)
+
+    async def _choose(self, ask: Ask, offer: Offer) -> Outcome:
+        """An answer to a question of `/run`, from whom it was asked, where it stands now."""
+        dialogue = offer.dialogue
+        if dialogue.person != ask.person.id:
+            return Outcome(None, asking.NOT_YOURS)
+        if offer.ended or dialogue.expires_at <= ask.now:
+            return Outcome(None, asking.OVER)
+        if offer.step != dialogue.step:
+            return Outcome(None, asking.ANSWERED)
+        try:
+            return Outcome(await self._orders.chosen(ask, dialogue, offer.choice), words.TAKEN)
+        except CommandError as error:
+            return Outcome(None, words.toast(str(error)))
 
     async def _acknowledge(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
         return Outcome(partial(self._do, ask=ask, pressed=pressed, button=button), words.done(button.deed))

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, delete, select
 
 from notifiers.chat.answers import SUBSCRIPTION
 from notifiers.chat.button_tables import chat_buttons, chat_changes
+from notifiers.chat.dialogue_tables import chat_choices, chat_dialogues
 from notifiers.chat.tables import chat_acts, chat_answers, chat_invites
 from notifiers.retention import Chunk
 from notifiers.tables import deliveries
@@ -42,13 +43,15 @@ def prune_acts(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
 
 
 def prune_buttons(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
-    """Delete buttons that ended long ago, and changes that were shown long ago; how many, for each."""
+    """Delete buttons and dialogues that ended long ago, and changes that were shown long ago; how many, for each."""
     gone: list[int] = []
     for chunk in batch:
         number = 0
         for table, key, time in (
             (chat_buttons, chat_buttons.c.nonce, chat_buttons.c.expires_at),
             (chat_changes, chat_changes.c.id, chat_changes.c.at),
+            (chat_choices, chat_choices.c.nonce, chat_choices.c.expires_at),
+            (chat_dialogues, chat_dialogues.c.id, chat_dialogues.c.expires_at),
         ):
             old = select(key).where(time < chunk.before).order_by(time).limit(chunk.limit)
             number += conn.execute(delete(table).where(key.in_(old))).rowcount

@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 
 from notifiers import tables as notifying
 from notifiers.chat import button_tables as pressing
+from notifiers.chat import dialogue_tables as asking
 from notifiers.chat import tables as chatting
 from sensord.ledger import tables as running
 
@@ -19,7 +20,7 @@ _TABLES = (
     *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
     *(notifying.inbox, notifying.bus_cursors, notifying.backlogs),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
-    *(pressing.chat_buttons, pressing.chat_changes),
+    *(pressing.chat_buttons, pressing.chat_changes, asking.chat_dialogues, asking.chat_choices),
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors, running.tokens),
     *(running.backfills, running.backfill_partitions),
 )

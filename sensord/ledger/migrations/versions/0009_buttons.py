@@ -40,3 +40,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("ix_chat_changes_at", "chat_changes", ["at"], unique=False)
+    op.create_table(
+        "chat_dialogues",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("place", sa.String(), nullable=False),
+        sa.Column("job", sa.String(), nullable=False),
+        sa.Column("given", sa.Text(), nullable=False),
+        sa.Column("skipped", sa.Text(), nullable=False),
+        sa.Column("asked", sa.Text(), nullable=True),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_index("ix_chat_dialogues_person", "chat_dialogues", ["person"], unique=False)
+    op.create_index("ix_chat_dialogues_expires_at", "chat_dialogues", ["expires_at"], unique=False)
+    op.create_table(
+        "chat_choices",
+        sa.Column("nonce", sa.String(), nullable=False),
+        sa.Column("dialogue", sa.String(), nullable=False),
+        sa.Column("step", sa.Integer(), nullable=False),
+        sa.Column("what", sa.String(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("nonce"),
+    )
+    op.create_index("ix_chat_choices_expires_at", "chat_choices", ["expires_at"], unique=False)
