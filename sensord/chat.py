@@ -86,7 +86,7 @@ def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
         owner=Owner(app.config.owner, app.clock, has_inbox="inbox" in channels),
         published=app.published,
     )
-    chats.telegram = TelegramChat(telegram, conversations, clock=app.clock)
+    chats.telegram = TelegramChat(telegram, conversations, clock=app.clock, webhook=app.config.telegram.webhook)
     return chats
 
 

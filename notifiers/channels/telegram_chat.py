@@ -1,4 +1,4 @@
-"""Telegram talks back: updates are fetched by long polling, and handed on in their order.
+"""Telegram talks back: updates are fetched by long polling, or posted to us, and handed on one after the other.
 
 Through the library's Bot and not its Application and Updater: those ask for the next updates, and so confirm what came
 before, when that has merely been put in a queue in memory, so that what is there when the process dies is lost; they
@@ -9,13 +9,14 @@ transaction with the cursor; answers are deliveries.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
 from notifiers.channels import DeliveryError, Reason
-from notifiers.channels.telegram import Target, Telegram
+from notifiers.channels.telegram import Target, Telegram, TelegramWebhookConfig
 from notifiers.channels.telegram_updates import WANTED, read_update
 from notifiers.chat import Person, Place, Pressed, Standing
 from notifiers.chat.conversations import Conversations
@@ -50,10 +51,20 @@ _STATUSES = {
 class TelegramChat:
     """Hears what is said to the bot. `trouble` says why it hears nothing at the moment, or is None."""
 
-    def __init__(self, channel: Telegram, conversations: Conversations, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        channel: Telegram,
+        conversations: Conversations,
+        *,
+        clock: Clock,
+        webhook: TelegramWebhookConfig | None = None,
+    ) -> None:
         self._channel = channel
         self._conversations = conversations
         self._clock = clock
+        self._webhook = webhook
+        self._one = anyio.Lock()
+        self._toasts: TaskGroup | None = None
         self._name: str | None = None
         self._id = 0
         self._completed = self._webhook_removed = self._contested = self._told = False
@@ -76,12 +87,16 @@ class TelegramChat:
     async def run(self) -> None:
         """Hear until cancelled. Trouble is said once, and waited out."""
         async with anyio.create_task_group() as toasts:
-            await self._run(toasts)
+            self._toasts = toasts
+            try:
+                await self._run(toasts)
+            finally:
+                self._toasts = None
 
     async def _run(self, toasts: TaskGroup) -> None:
         while True:
             try:
-                await self._hear(toasts)
+                await (self._hear(toasts) if self._webhook is None else self._hook(self._webhook))
             except DeliveryError as error:
                 self._failures += 1
                 await self._troubled(error)
@@ -110,8 +125,35 @@ class TelegramChat:
                 # Numbers may begin anew, lower, after a week without news.
                 offset = update["update_id"] + 1
 
+    async def _hook(self, webhook: TelegramWebhookConfig) -> None:
+        """Have updates posted, one after the other; then there is nothing to do but to be called."""
+        await self.name()
+        await self._complete_commands()
+        asked = {
+            "url": webhook.url,
+            "secret_token": webhook.secret_token.get_secret_value(),
+            "allowed_updates": list(WANTED),
+            "max_connections": 1,
+        }
+        await self._call("SetWebhook", asked)
+        await self._well(waited=True)
+        await anyio.sleep_forever()
+
+    async def posted(self, update: Mapping[str, Any]) -> bool:
+        """Take in an update that was posted; what it asks for is durable then. False: not yet, post it again.
+
+        DeliveryError where Telegram does not say who the bot is.
+        """
+        name = await self.name()
+        toasts = self._toasts
+        if toasts is None:
+            return False
+        async with self._one:
+            await self._take(update, f"telegram {self._id}", name, toasts)
+        return True
+
     async def _take(self, update: Any, of: str, name: str, toasts: TaskGroup) -> None:
-        heard = read_update(update, of, name)
+        heard = read_update(update, of, name, ordered=self._webhook is None)
         if heard is None:
             return
         for attempt in range(1, _TRIES + 1):

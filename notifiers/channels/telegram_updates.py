@@ -17,12 +17,17 @@ _DATA_BYTES = 64
 _INSIDE = frozenset({"creator", "administrator", "member"})
 
 
-def read_update(update: Mapping[str, Any], of: str, me: str | None) -> Said | Shut | Moved | Pressed | None:
-    """What an update means; None where it is nothing to us. `of` names the account that heard it."""
+def read_update(
+    update: Mapping[str, Any], of: str, me: str | None, *, ordered: bool = True
+) -> Said | Shut | Moved | Pressed | None:
+    """What an update means; None where it is nothing to us. `of` names the account that heard it.
+
+    `ordered` says that updates come in their order.
+    """
     number = update.get("update_id")
-    if not isinstance(number, int):
+    if not isinstance(number, int) or isinstance(number, bool):
         return None
-    heard = Heard(of, number)
+    heard = Heard(of, number, ordered)
     message = update.get("message") or update.get("channel_post")
     if isinstance(message, Mapping):
         return _message(message, heard, me)

@@ -19,10 +19,14 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Where something stands in what a chat's service tells: `of` names the service and account, `number` grows."""
+    """Where something stands in what a chat's service tells: `of` names the service and account, `number` grows.
+
+    `ordered`: whatever comes after it has a greater number. What is posted to us may come late.
+    """
 
     of: str
     number: int
+    ordered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from notifiers.bus.embedded import append
 from notifiers.chat import Heard, Person
 from notifiers.chat.answers import SOURCE, insert_answer
+from notifiers.chat.button_tables import chat_heard
 from notifiers.chat.tables import chat_acts, chat_cursors
 from notifiers.clock import from_us
 from notifiers.fanout import insert_deliveries, new_delivery
@@ -118,10 +119,19 @@ def read_cursor(conn: Connection, of: str, now: int) -> int | None:
 
 
 def _first_time(conn: Connection, heard: Heard, now: int) -> bool:
-    """Move the cursor over it. False: it is there already."""
+    """Note it, and move the cursor over it. False: it was heard before."""
     last = read_cursor(conn, heard.of, now)
-    if last is not None and heard.number <= last:
+    passed = last is not None and heard.number <= last
+    if passed and heard.ordered:
         return False
+    this = (chat_heard.c.name == heard.of) & (chat_heard.c.number == heard.number)
+    before = conn.scalar(select(chat_heard.c.at).where(this))
+    if before is not None and now - before <= KEPT_US:
+        return False
+    conn.execute(delete(chat_heard).where(this))
+    conn.execute(chat_heard.insert().values(name=heard.of, number=heard.number, at=now))
+    if passed:
+        return True
     here = chat_cursors.c.name == heard.of
     moved = update(chat_cursors).where(here).values(number=heard.number, at=now)
     if not conn.execute(moved).rowcount:

@@ -22,6 +22,7 @@ from sensord.web.publish import BATCH, CLOUDEVENT, Intake
 from sensord.web.runs import Runs
 from sensord.web.sensors import Jobs, Sensors
 from sensord.web.stream import Stream
+from sensord.web.telegram_updates import TelegramUpdates
 from sensord.web.telling import Telling
 from sensord.web.tokens import Tokens
 
@@ -40,6 +41,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *Tokens(app).endpoints(),
         *Events(app).endpoints(),
         *ChatPeople(app).endpoints(),
+        *TelegramUpdates(app).endpoints(),
         *Lists(app).endpoints(),
         *_looking(app, closing),
         *_health(app, metrics),

@@ -69,6 +69,25 @@ async def test_a_message_that_is_sent_again_has_the_same_buttons(tmp_path: Path)
         await until(lambda: any("Re-run by person 1" in one.text for one in messages(it, OWNER)))
 
 
+async def test_buttons_are_there_before_their_message_is_and_the_next_life_sends_the_same(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with open_double(limits=Limits(enforce=False)) as double:
+        async with telegram(tmp_path, database_url, double=double, roles=ROLES) as it:
+            await it.ask("/subscribe runs.*.failed")
+            await it.heard()
+            double.fail_next("reset", count=None)
+            await launch(it.app, "extract", code=3)
+            made = "SELECT nonce FROM chat_buttons ORDER BY nonce"
+            await until(lambda: bool(it.rows(made)))
+        double.faults.clear()
+        async with telegram(tmp_path, database_url, double=double, roles=ROLES) as it:
+            await until(lambda: any(one.buttons for one in messages(it, OWNER)))
+            seen = messages(it, OWNER)[-1]
+            assert sorted(seen.buttons.values()) == sorted(row["nonce"] for row in it.rows(made))
+            assert await press(it, seen, "Acknowledge") == "Acknowledged."
+
+
 async def test_an_acknowledgement_stands_in_the_message_and_in_every_other_chat(
     tmp_path: Path, database_url: str
 ) -> None:
@@ -104,6 +123,17 @@ async def test_a_run_is_repeated_once_and_the_message_names_the_new_one(tmp_path
         assert list(now(it, seen).buttons) == ["Details", "Log", "Acknowledge"]
         (act,) = acts(it, "rerun")
         assert f"repeated as run {second['id']}" in act["detail"]
+
+
+async def test_a_chat_that_is_configured_by_its_name_is_known_when_it_is_pressed_there(tmp_path: Path) -> None:
+    async with telegram(tmp_path, roles=ROLES) as it:
+        channel = it.double.chats.add("@alerts")
+        await subscribe(it.app.database, "runs.*.failed", "telegram:@alerts")
+        await it.app.delivery.refresh()
+        it.double.people.members[channel.id, OPERATOR] = "member"
+        seen = await failed(it, channel.id)
+        assert await press(it, seen, "Acknowledge", user=OPERATOR) == "Acknowledged."
+        await until(lambda: "Acknowledged by person 5" in now(it, seen).text)
 
 
 async def test_buttons_that_look_can_be_pressed_often_and_by_several(tmp_path: Path) -> None:

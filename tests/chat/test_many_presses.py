@@ -16,12 +16,12 @@ from tests.sources.app_kit import ended, event, runs_of
 from tests.sources.directory_kit import until
 
 PRESSES = 1000
-CHATS, AT_ONCE = 60, 10
+CHATS, AT_ONCE = 40, 10
 
 
-async def test_a_thousand_presses_by_two_people_are_one_act_across_a_restart(tmp_path: Path, database_url: str) -> None:
+async def test_a_thousand_presses_by_two_people_are_one_act_across_a_restart(tmp_path: Path) -> None:
     async with open_double(limits=Limits(enforce=False)) as double:
-        async with telegram(tmp_path, database_url, double=double, roles=ROLES) as it:
+        async with telegram(tmp_path, double=double, roles=ROLES) as it:
             double.chats.add(GROUP, kind="supergroup")
             await subscribe(it.app.database, "runs.extract.failed", f"telegram:{GROUP}")
             await it.app.delivery.refresh()
@@ -31,7 +31,7 @@ async def test_a_thousand_presses_by_two_people_are_one_act_across_a_restart(tmp
                 for number in range(PRESSES)
             ]
             await until(lambda: len(toasts(it)) > PRESSES // 5)
-        async with telegram(tmp_path, database_url, double=double, roles=ROLES) as it:
+        async with telegram(tmp_path, double=double, roles=ROLES) as it:
             await it.heard()
             await until(lambda: double.people.open_callbacks.isdisjoint(queries[-PRESSES // 2 :]))
             assert len(await ended(it.app, "extract", 2)) == 2

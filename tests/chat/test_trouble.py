@@ -42,7 +42,7 @@ async def test_trouble_is_said_and_waited_out(tmp_path: Path, refusal: Refusal, 
 
 async def test_a_webhook_of_an_earlier_set_up_is_removed_once(tmp_path: Path) -> None:
     async with open_double(limits=Limits(enforce=False)) as double:
-        double.people.webhook = True
+        double.people.webhook = {"url": "http://127.0.0.1:9/elsewhere"}
         async with telegram(tmp_path, double=double) as it:
             assert "/subscribe PATTERN" in await it.ask("/help")
         assert [method for method, _ in double.elsewhere].count("deletewebhook") == 1
