@@ -14,10 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from notifiers.chat import Daemon, Order, Parameter, Standing, wording
-from notifiers.chat import button_wording as pressing
+from notifiers.chat import Daemon, Order, Parameter, wording
 from notifiers.chat import run_wording as words
-from notifiers.chat.asking import Ask, invited, refused
+from notifiers.chat.asking import Ask, absent, invited, refused
 from notifiers.chat.buttons import new_nonces
 from notifiers.chat.dialogues import HELD_US, Choice, Dialogue, begin, end, go_on, open_dialogue
 from notifiers.chat.questions import Command, answer
@@ -90,12 +89,7 @@ class Orders:
             raise CommandError(f"There is no job {wording.one_line(job, 60)} that you may see. /run lists yours.")
         if not may_see(ask.grants, topics, Role.operator):
             return words.NOT_OPERATOR if ask.grants else f"{words.NOT_OPERATOR}\n{invited(ask.person)}"
-        if ask.place.private:
-            return None
-        standing = await ask.room.standing(ask.place, ask.person)
-        if standing is Standing.unknown:
-            return pressing.UNSURE
-        return pressing.STRANGER if standing is Standing.stranger else None
+        return await absent(ask)
 
     async def _cancel(self, ask: Ask) -> Act:
         dialogue = await self.open(ask)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from notifiers.chat import Daemon, Order, Pressed, Room, Said, Standing
+from notifiers.chat import Daemon, Order, Pressed, Room, Said
 from notifiers.chat import button_wording as words
 from notifiers.chat import run_wording as asking
-from notifiers.chat.asking import Ask
+from notifiers.chat.asking import UNSURE, Ask, absent
 from notifiers.chat.buttons import Offered, Showing, find, show, use
 from notifiers.chat.dialogues import Offer, find_choice
 from notifiers.chat.floods import Floods, Once, Turnout
@@ -97,16 +97,24 @@ class Presses:
 
     async def _on_run(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
         """A button under a run's message."""
-        if (why := await self._refusal(ask, button)) is not None:
+        if (why := self._forbidden(ask, button)) is not None:
+            return self._refused(pressed, button, why)
+        if button.used is not None:
+            return Outcome(None, words.already(button.deed, button.used))
+        # Many presses are many questions to the service, and so come second.
+        if not button.acts and self._is_flood(ask):
+            return Outcome(None, words.FLOOD)
+        if (why := await absent(ask)) is not None:
             return self._refused(pressed, button, why)
         if not button.acts:
             return await self._look(ask, button)
-        if button.used is not None:
-            return Outcome(None, words.already(button.deed, button.used))
         return await self._acting[button.deed](ask, pressed, button)
 
-    async def _refusal(self, ask: Ask, button: Offered) -> str | None:
-        """Why the person may not press that here and now; None: they may."""
+    def _is_flood(self, ask: Ask) -> bool:
+        return self._floods.one_more(ask.place.chat, self._clock.monotonic()) is not Turnout.answered
+
+    def _forbidden(self, ask: Ask, button: Offered) -> str | None:
+        """Why the person may not press that; None: they may, if they are in the chat."""
         topics = self._daemon.jobs.get(button.job, ())
         if not ask.grants and (ask.place.private or button.acts):
             return words.NO_ROLE
@@ -115,17 +123,12 @@ class Presses:
         # The end of a log stands in the message; the rest of it is not for everybody who reads along.
         if not (may_see(ask.grants, topics) if button.deed == "log" else ask.sees(topics)):
             return words.HIDDEN
-        if ask.place.private or button.used is not None:
-            return None
-        standing = await ask.room.standing(ask.place, ask.person)
-        if standing is Standing.unknown:
-            return words.UNSURE
-        return words.STRANGER if standing is Standing.stranger else None
+        return None
 
     def _refused(self, pressed: Pressed, button: Offered | None, why: str) -> Outcome:
         """The word; and once in a while an audit row."""
         key = f"{pressed.person.id} {pressed.place.chat} {why}"
-        if why == words.UNSURE or not self._audited.first(key, self._clock.monotonic()):
+        if why == UNSURE or not self._audited.first(key, self._clock.monotonic()):
             return Outcome(None, why)
         what = "a button that means nothing there" if button is None else f"{button.deed} of run {button.run}"
         text = f"{pressed.person.name} ({pressed.person.id}) pressed {what} in {pressed.place.destination}"
@@ -141,8 +144,6 @@ class Presses:
         return Outcome(lambda _conn: Reply(done=(done,)), why)
 
     async def _look(self, ask: Ask, button: Offered) -> Outcome:
-        if self._floods.one_more(ask.place.chat, self._clock.monotonic()) is not Turnout.answered:
-            return Outcome(None, words.FLOOD)
         command = ASKS[button.deed]
         try:
             act = await self._commands[command](replace(ask, name=command))

@@ -132,6 +132,7 @@ async def test_a_chat_that_is_configured_by_its_name_is_known_when_it_is_pressed
         await it.app.delivery.refresh()
         it.double.people.members[channel.id, OPERATOR] = "member"
         seen = await failed(it, channel.id)
+        await it.heard()
         assert await press(it, seen, "Acknowledge", user=OPERATOR) == "Acknowledged."
         await until(lambda: "Acknowledged by person 5" in now(it, seen).text)
 
