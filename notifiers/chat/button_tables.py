@@ -47,16 +47,16 @@ class ChatChangeRow(SQLModel, table=True):
     message: str
 
 
-class ChatHeardRow(SQLModel, table=True):
+class ChatNumberRow(SQLModel, table=True):
     """Something heard from a service that had an effect. What is posted to us need not come in its order."""
 
-    __tablename__ = "chat_heard"
+    __tablename__ = "chat_numbers"
 
     name: str = Field(primary_key=True)
     number: int = Field(sa_type=BigInteger, primary_key=True)
     at: int = Field(sa_type=BigInteger, index=True)
 
 
-chat_heard = table(ChatHeardRow)
+chat_numbers = table(ChatNumberRow)
 chat_buttons = table(ChatButtonRow)
 chat_changes = table(ChatChangeRow)

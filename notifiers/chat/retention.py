@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, select
 
 from notifiers.chat.answers import SUBSCRIPTION
-from notifiers.chat.button_tables import chat_buttons, chat_changes, chat_heard
+from notifiers.chat.button_tables import chat_buttons, chat_changes, chat_numbers
 from notifiers.chat.dialogue_tables import chat_choices, chat_dialogues
 from notifiers.chat.tables import chat_acts, chat_answers, chat_invites
 from notifiers.retention import Chunk
@@ -37,7 +37,7 @@ def prune_acts(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
     for chunk in batch:
         old = select(chat_acts.c.id).where(chat_acts.c.at < chunk.before).order_by(chat_acts.c.at).limit(chunk.limit)
         number = conn.execute(delete(chat_acts).where(chat_acts.c.id.in_(old))).rowcount
-        number += conn.execute(delete(chat_heard).where(chat_heard.c.at < chunk.before)).rowcount
+        number += conn.execute(delete(chat_numbers).where(chat_numbers.c.at < chunk.before)).rowcount
         number += conn.execute(delete(chat_invites).where(chat_invites.c.expires_at < chunk.before)).rowcount
         gone.append(number)
     return gone

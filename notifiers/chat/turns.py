@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 from notifiers.bus.embedded import append
 from notifiers.chat import Heard, Person
 from notifiers.chat.answers import SOURCE, insert_answer
-from notifiers.chat.button_tables import chat_heard
+from notifiers.chat.button_tables import chat_numbers
 from notifiers.chat.tables import chat_acts, chat_cursors
 from notifiers.clock import from_us
 from notifiers.fanout import insert_deliveries, new_delivery
@@ -124,12 +124,12 @@ def _first_time(conn: Connection, heard: Heard, now: int) -> bool:
     passed = last is not None and heard.number <= last
     if passed and heard.ordered:
         return False
-    this = (chat_heard.c.name == heard.of) & (chat_heard.c.number == heard.number)
-    before = conn.scalar(select(chat_heard.c.at).where(this))
+    this = (chat_numbers.c.name == heard.of) & (chat_numbers.c.number == heard.number)
+    before = conn.scalar(select(chat_numbers.c.at).where(this))
     if before is not None and now - before <= KEPT_US:
         return False
-    conn.execute(delete(chat_heard).where(this))
-    conn.execute(chat_heard.insert().values(name=heard.of, number=heard.number, at=now))
+    conn.execute(delete(chat_numbers).where(this))
+    conn.execute(chat_numbers.insert().values(name=heard.of, number=heard.number, at=now))
     if passed:
         return True
     here = chat_cursors.c.name == heard.of

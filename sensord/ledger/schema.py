@@ -20,7 +20,7 @@ _TABLES = (
     *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
     *(notifying.inbox, notifying.bus_cursors, notifying.backlogs),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
-    *(pressing.chat_heard, pressing.chat_buttons, pressing.chat_changes, asking.chat_dialogues, asking.chat_choices),
+    *(pressing.chat_numbers, pressing.chat_buttons, pressing.chat_changes, asking.chat_dialogues, asking.chat_choices),
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors, running.tokens),
     *(running.backfills, running.backfill_partitions),
 )

@@ -68,10 +68,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_chat_choices_expires_at", "chat_choices", ["expires_at"], unique=False)
     op.create_table(
-        "chat_heard",
+        "chat_numbers",
         sa.Column("name", sa.String(), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", "number"),
     )
-    op.create_index("ix_chat_heard_at", "chat_heard", ["at"], unique=False)
+    op.create_index("ix_chat_numbers_at", "chat_numbers", ["at"], unique=False)
