@@ -32,22 +32,21 @@ def prune_answers(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
 
 
 def prune_acts(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
-    """Delete old audit rows, what was heard long ago, and invitations that ended long ago; how many, for each."""
+    """Delete old audit rows, and invitations that ended long ago; how many, for each."""
     gone: list[int] = []
     for chunk in batch:
         old = select(chat_acts.c.id).where(chat_acts.c.at < chunk.before).order_by(chat_acts.c.at).limit(chunk.limit)
         number = conn.execute(delete(chat_acts).where(chat_acts.c.id.in_(old))).rowcount
-        number += conn.execute(delete(chat_numbers).where(chat_numbers.c.at < chunk.before)).rowcount
         number += conn.execute(delete(chat_invites).where(chat_invites.c.expires_at < chunk.before)).rowcount
         gone.append(number)
     return gone
 
 
 def prune_buttons(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
-    """Delete buttons and dialogues that ended long ago, and changes that were shown long ago; how many, for each."""
+    """Delete buttons and dialogues that ended long ago, and what was shown or heard then; how many, for each."""
     gone: list[int] = []
     for chunk in batch:
-        number = 0
+        number = conn.execute(delete(chat_numbers).where(chat_numbers.c.at < chunk.before)).rowcount
         for table, key, time in (
             (chat_buttons, chat_buttons.c.nonce, chat_buttons.c.expires_at),
             (chat_changes, chat_changes.c.id, chat_changes.c.at),
