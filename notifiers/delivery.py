@@ -223,9 +223,9 @@ async def open_delivery(
 
     `owner` is a destination that is told of what does not arrive; `per_channel` is how many calls may be in the
     air for one channel; `front` is about how many deliveries of one severity of one destination are in memory.
-    `claiming` is how deliveries are claimed. `living` are the channels where a run is one message that changes; by
-    default those that can edit.
-    `digested` are the channels on which a destination that is told too much at once is told in digests.
+    `claiming` is how deliveries are claimed: `notifiers.store.claim`, or what puts buttons on their messages with it.
+    `living` are the channels where a run is one message that changes; by default those that can edit. `digested` are
+    the channels on which a destination that is told too much at once is told in digests.
     """
     sending = Sending(
         channels,

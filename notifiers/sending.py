@@ -8,8 +8,9 @@ from dataclasses import replace
 from random import Random
 from typing import TypeVar, cast
 
-from notifiers.channels import Channel, DeliveryError, Editable, Part, Reason
+from notifiers.channels import Channel, DeliveryError, Editable, Part, Reason, Receipt
 from notifiers.clock import Clock, to_us
+from notifiers.marking import Change, sent_as
 from notifiers.message import Message
 from notifiers.outcomes import Patience, arrived, failed, let_be, refused_edit, repeatable
 from notifiers.owner import Owner
@@ -43,6 +44,8 @@ class Sending:
 
     async def attempt(self, claimed: Claimed) -> Result:
         """Make one call for this delivery; the result is to be recorded."""
+        if claimed.change is not None and not claimed.progress.receipts:
+            return await self._change(claimed, claimed.change)
         parts: list[Part] | None = None
         position = len(claimed.progress.receipts)
         edits = claimed.edits
@@ -68,6 +71,36 @@ class Sending:
         kept = claimed.living.arrived(receipt) if first and claimed.living else {"id": receipt.id, **receipt.data}
         return arrived(claimed, kept, len(parts), self._now())
 
+    async def _change(self, claimed: Claimed, change: Change) -> Result:
+        """Change a message. Where that is not possible for good, the answer goes next, as a message of its own."""
+        try:
+            channel, target, receipt, part = self._changed(claimed, change)
+            await _called(channel.edit(target, receipt, part))
+        except DeliveryError as error:
+            if error.permanent and not error.pause:
+                log.info("delivery.unchangeable", extra={"delivery": claimed.id, "error": str(error)})
+                over = replace(claimed.progress, receipts=(None,))
+                same = claimed.destination
+                return Result(claimed=claimed, status="pending", progress=over, destination=same, now=self._now())
+            if error.uncertain or error.reason is Reason.answer_lost:
+                # To change it again does no harm: nothing is in doubt.
+                error = DeliveryError(str(error), Reason.unreachable)
+            return self._failed(claimed, error, None)
+        return arrived(claimed, {"id": receipt.id, **receipt.data}, 1, self._now())
+
+    def _changed(self, claimed: Claimed, change: Change) -> tuple[Editable, str, Receipt, Part]:
+        channel, target = self._channel(claimed)
+        if not isinstance(channel, Editable):
+            raise DeliveryError("messages cannot be changed there", Reason.refused, permanent=True)
+        try:
+            return channel, target, *change.part(channel, self._wording(change.event))
+        except DeliveryError:
+            raise
+        except Exception as error:
+            log.exception("delivery.unrenderable", extra={"delivery": claimed.id})
+            text = f"the message cannot be rendered: {type(error).__name__}"
+            raise DeliveryError(text, Reason.refused, permanent=True) from None
+
     def _channel(self, claimed: Claimed) -> tuple[Channel, str]:
         name, _, target = claimed.destination.partition(":")
         channel = self._channels.get(name)
@@ -78,10 +111,13 @@ class Sending:
     def _render(self, channel: Channel, target: str, claimed: Claimed) -> list[Part]:
         try:
             channel.windows(target)
+            if claimed.change is not None and claimed.answer is not None:
+                return claimed.progress.lay_out(lambda message: sent_as(channel.render(message)), claimed.answer)
             if claimed.living is not None:
-                message = claimed.living.message(self._wording, claimed.event)
+                message = claimed.marks.on(claimed.living.message(self._wording, claimed.event))
                 return claimed.living.lay_out(claimed.progress, channel.render, message)
-            return claimed.progress.lay_out(channel.render, claimed.answer or self._wording(claimed.event))
+            message = claimed.answer or self._wording(claimed.event)
+            return claimed.progress.lay_out(channel.render, claimed.marks.on(message))
         except Exception as error:
             # Nothing was sent for certain. It may be a passing trouble of the machine, so it is tried again.
             log.exception("delivery.unrenderable", extra={"delivery": claimed.id})

@@ -13,6 +13,7 @@ from notifiers.bus.embedded import from_row
 from notifiers.chat import answers
 from notifiers.digests import end_members, has_members, read_digest
 from notifiers.living_tables import living
+from notifiers.marking import UNMARKED, Change, Marks
 from notifiers.message import Message
 from notifiers.noise import DIGEST
 from notifiers.owner import Notice, post
@@ -30,8 +31,9 @@ _CHUNK = 500
 class Claimed:
     """A delivery that is ours to send, once; `attempts` counts this try and is committed. Times in microseconds.
 
-    `answer` is what somebody who asked is told, or a digest; without it the event's own words are. `replay` is that
-    of the row. `living` is what becomes of the message of the run that the event is about, where it has one that
+    `answer` is what somebody who asked is told, or a digest; without it the event's own words are, with `marks` on
+    them. `change` is a message that is to be changed; then `answer` is said where that is not possible. `replay` is
+    that of the row. `living` is what becomes of the message of the run that the event is about, where it has one that
     changes.
     """
 
@@ -45,6 +47,8 @@ class Claimed:
     progress: Progress
     failing_since: int | None
     answer: Message | None = None
+    marks: Marks = UNMARKED
+    change: Change | None = None
     replay: int = 0
     living: Shown | None = None
 

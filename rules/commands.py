@@ -59,6 +59,8 @@ COMMANDS: Final[Mapping[str, Usage]] = MappingProxyType(
         "runs": Usage("[JOB]", "the newest runs", 1),
         "why": Usage("[EVENT or RUN]", "the whole story of it, or of the last message here", 1),
         "log": Usage("[RUN]", "the end of a run's output", 1),
+        "run": Usage("[JOB] [NAME=VALUE …]", "run a job: asks for its parameters", MAX_WORDS),
+        "cancel": Usage("", "end the questions of /run", 0),
         "help": Usage("", "what can be asked here", 0),
         "start": Usage("", "begin, or use an invitation", 1),
     }

@@ -25,7 +25,7 @@ from notifiers.subscriptions import Configured, Wanted, sync_configured
 from sensord import interpreter
 from sensord.backfill_plans import Backfills
 from sensord.backfilling import Backfilling
-from sensord.chat import Chats, open_chats
+from sensord.chat import Chats, claiming, open_chats
 from sensord.config import Config, JobConfig
 from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
@@ -228,7 +228,15 @@ def _delivery(
     digested = ("telegram", "slack") if config.bursts == "digest" else ()
     sections = {"telegram": config.telegram, "slack": config.slack}
     living = [name for name, section in sections.items() if section is not None and section.edits]
-    return open_delivery(database, channels, clock=clock, owner=config.owner, digested=digested, living=living)
+    return open_delivery(
+        database,
+        channels,
+        clock=clock,
+        owner=config.owner,
+        digested=digested,
+        living=living,
+        claiming=claiming(config, clock),
+    )
 
 
 def _launcher(commands: Commands, name: str, job: JobConfig) -> Launcher:

@@ -10,16 +10,28 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
+from sqlalchemy import Connection
 
 from notifiers.channels import Channel
 from notifiers.channels.slack import Slack
 from notifiers.channels.telegram import Telegram
+from notifiers.chat import Order, Parameter
+from notifiers.clock import Clock
+from notifiers.database import Op
 from notifiers.owner import Owner
+from notifiers.store import Claimed, claim
+from rules.request import RunRequest
 from rules.rights import Grant
 from sensord.launchers.command_log import read_log
 from sensord.ledger.queries import get_run, list_runs
+from sensord.ledger.requests import request_runs
+from sensord.ledger.wishes import NewRun
+from sensord.parameters import checked, parameters_of
+from sensord.repeating import get_row, repeat_of
 from sensord.run_events import SEVERITY, Hooks
+from sensord.running import Running
 from sensord.secrets import redact
+from sensord.sensing import new_run
 
 if TYPE_CHECKING:
     from notifiers.channels.slack_chat import SlackChat
@@ -27,6 +39,7 @@ if TYPE_CHECKING:
     from notifiers.channels.telegram_chat import TelegramChat
     from notifiers.chat.conversations import Conversations
     from sensord.app import App
+    from sensord.config import Config
 
 
 @dataclass(kw_only=True)
@@ -60,6 +73,15 @@ class Chats:
         ]
 
 
+def claiming(config: Config, clock: Clock) -> Op[str, Claimed | None]:
+    """How deliveries are claimed: with buttons on messages to chats that are listened to."""
+    if config.telegram is None or not config.telegram.commands:
+        return claim
+    from notifiers.chat.buttons import Buttons
+
+    return Buttons({"telegram"}, clock).claim
+
+
 def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
     """The chats of the configuration; where none is to answer, nothing of theirs is loaded."""
     chats = Chats(granted=app.config.chat.granted())
@@ -68,7 +90,8 @@ def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:
     if isinstance(telegram, Telegram) and app.config.telegram is not None and app.config.telegram.commands:
         from notifiers.channels.telegram_chat import TelegramChat
 
-        chats.telegram = TelegramChat(telegram, conversations(), clock=app.clock)
+        webhook = app.config.telegram.webhook
+        chats.telegram = TelegramChat(telegram, conversations(), clock=app.clock, webhook=webhook)
     if isinstance(slack, Slack) and app.config.slack is not None and app.config.slack.hears:
         from notifiers.channels.slack_chat import SlackChat
 
@@ -92,6 +115,27 @@ def _conversations(app: App, channels: Mapping[str, Channel], chats: Chats) -> C
         owner=Owner(app.config.owner, app.clock, has_inbox="inbox" in channels),
         published=app.published,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A run that is asked for from a chat (`notifiers.chat.Order`)."""
+
+    wish: NewRun
+    running: Running
+
+    @property
+    def run(self) -> str:
+        """The id it will have."""
+        return self.wish.id
+
+    def place(self, conn: Connection) -> None:
+        """Write its row, as part of the caller's transaction."""
+        request_runs(conn, [self.wish])
+
+    def placed(self) -> None:
+        """It may start."""
+        self.running.claimed([self.wish])
 
 
 class Answering:
@@ -131,6 +175,36 @@ class Answering:
         told = await explain(self._app, what)
         lines = [f"{(line['at'] or '')[11:19]} {line['text']}".strip() for line in told["story"]]
         return [redact(line) for line in lines], redact(told["verdict"])
+
+    def parameters(self, job: str) -> Sequence[Parameter]:
+        """What a job's run is given."""
+        return parameters_of(self._schema(job))
+
+    def value(self, job: str, name: str, text: str) -> Any:
+        """What a text says of one parameter."""
+        return checked(self._schema(job), name, text)
+
+    def _schema(self, job: str) -> dict[str, Any] | None:
+        config = self._app.config.jobs.get(job)
+        return None if config is None else config.config_schema
+
+    async def order(self, job: str, config: Mapping[str, Any]) -> Order | str:
+        """A run of a job with these parameters."""
+        known = self._app.config.jobs.get(job)
+        if known is None:
+            return f"There is no job {job} in the configuration."
+        if refused := self._app.check_config[job](dict(config)):
+            return f"The parameters do not go together: {refused}"
+        asked = RunRequest(job_name=job, run_config=dict(config), tags=known.tags, priority=known.priority)
+        return Asked(new_run(self._app.clock, asked, self._app.hooks[job]), self._app.running)
+
+    async def repeat(self, run: str) -> Order | str:
+        """A run that repeats one that has ended."""
+        row = await self._app.database.read(partial(get_row, run=run))
+        if row is None:
+            return f"There is no run {run}."
+        wish = repeat_of(self._app.clock, row, self._app.hooks)
+        return wish if isinstance(wish, str) else Asked(wish, self._app.running)
 
     async def log(self, run: str, most: int) -> bytes | None:
         """The last bytes of a run's newest attempt's output."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from anyio import to_thread
 from sqlalchemy import Connection, delete, select
 
-from notifiers.chat.retention import prune_acts, prune_answers, prune_heard
+from notifiers.chat.retention import prune_acts, prune_answers, prune_buttons, prune_heard
 from notifiers.chat.turns import KEPT_US
 from notifiers.clock import Clock, to_us
 from notifiers.retention import Chunk, prune_deliveries, prune_digests, prune_events, prune_inbox, prune_living
@@ -71,6 +71,7 @@ async def prune_once(database: LedgerDatabase, kept: Kept, state: Path, now: dat
         "digests": await _drain(database, prune_digests, before(kept.deliveries)),
         "heard": await _drain(database, prune_heard, before(KEPT_US / 1_000_000)),
         "living": await _drain(database, prune_living, before(kept.deliveries)),
+        "buttons": await _drain(database, prune_buttons, before(kept.events)),
         "acts": await _drain(database, prune_acts, before(kept.events)),
         "inbox": await _drain(database, prune_inbox, before(kept.events)),
         "ticks": await _drain(database, prune_ticks, before(kept.ticks)),

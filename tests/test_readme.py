@@ -152,6 +152,14 @@ def test_the_configuration_of_ten_lines_is_right(tmp_path: Path) -> None:
     assert config.sensors["houses_drop"].jobs == ("load_houses",)
 
 
+def test_the_configuration_of_the_chats_is_right(tmp_path: Path) -> None:
+    (tmp_path / "sensord.yaml").write_text(block("test: chat"), encoding="utf-8")
+    config = load(tmp_path / "sensord.yaml", {"TELEGRAM_TOKEN": "1:x", "TELEGRAM_SECRET": "abc"})
+    assert list(config.chat.granted()) == ["telegram:345678"]
+    assert config.telegram is not None
+    assert config.telegram.webhook is not None
+
+
 def test_the_demo_ends_well_after_both_files(tmp_path: Path) -> None:
     command = block("command: demo").strip()
     assert command.startswith("python3 -m venv .venv && ")

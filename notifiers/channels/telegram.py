@@ -27,6 +27,38 @@ GENERAL_TOPIC = 1
 _TARGET = re.compile(r"(?P<chat>-?\d{1,16}|@[A-Za-z]\w{3,31})(?:/(?P<thread>\d{1,10}))?", re.ASCII)
 
 
+HOOK_PATH = "/api/chat/telegram"
+"""Where the daemon takes updates that are posted to it."""
+
+_LOOPBACK = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?/", re.ASCII)
+
+
+class TelegramWebhookConfig(Settings):
+    """Updates are posted here by Telegram, instead of being fetched."""
+
+    url: str = Field(description=f"https address that leads to this daemon's {HOOK_PATH}")
+    secret_token: Secret = Field(description="1 to 256 of A-Z a-z 0-9 _ -: what Telegram proves itself with")
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        # Plain HTTP is for a Bot API server on this machine.
+        if not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value) or not (
+            value.startswith("https://") or _LOOPBACK.match(value)
+        ):
+            raise ValueError(f"write an https address, e.g. https://sensord.example.com{HOOK_PATH}")
+        if not value.endswith(HOOK_PATH):
+            raise ValueError(f"the address must end in {HOOK_PATH}, where the daemon takes updates")
+        return value
+
+    @field_validator("secret_token")
+    @classmethod
+    def _secret(cls, value: Secret) -> Secret:
+        if not re.fullmatch("[A-Za-z0-9_-]{1,256}", value.get_secret_value()):
+            raise ValueError("secret_token is 1 to 256 characters of A-Z a-z 0-9 _ -")
+        return value
+
+
 class TelegramConfig(Settings):
     """The keys of `telegram:`."""
 
@@ -34,6 +66,10 @@ class TelegramConfig(Settings):
     api_url: str = Field(default="https://api.telegram.org", description="the Bot API server")
     edits: bool = Field(default=True, description="a run is one message that changes; false: one for each event")
     commands: bool = Field(default=True, description="answer commands in the chats; false: send only")
+
+    webhook: TelegramWebhookConfig | None = Field(
+        default=None, description="have updates posted here; default: fetch them"
+    )
 
     @field_validator("api_url")
     @classmethod

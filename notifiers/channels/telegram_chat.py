@@ -1,4 +1,4 @@
-"""Telegram talks back: updates are fetched by long polling, and handed on in their order.
+"""Telegram talks back: updates are fetched by long polling, or posted to us, and handed on one after the other.
 
 Through the library's Bot and not its Application and Updater: those ask for the next updates, and so confirm what came
 before, when that has merely been put in a queue in memory, so that what is there when the process dies is lost; they
@@ -9,14 +9,16 @@ transaction with the cursor; answers are deliveries.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from notifiers.channels import DeliveryError, Reason
-from notifiers.channels.telegram import Target, Telegram
+from notifiers.channels.telegram import Target, Telegram, TelegramWebhookConfig
 from notifiers.channels.telegram_updates import WANTED, read_update
-from notifiers.chat import Person, Place, Standing
+from notifiers.chat import Person, Place, Pressed, Standing
 from notifiers.chat.conversations import Conversations
 from notifiers.chat.floods import Once
 from notifiers.clock import Clock
@@ -32,6 +34,7 @@ POLL_SECONDS = 50
 READ_SECONDS = POLL_SECONDS + 15.0
 CALL_SECONDS = 10.0
 STANDING_SECONDS = 5.0
+_TOASTS = 20  # So many presses are answered at once.
 _TRIES = 3  # Of one update that cannot be taken in; then it is passed over, so that those behind it are heard.
 _PAUSE, _LONGEST = 1.0, 60.0
 _QUIET = 3600.0  # The same trouble is published at most once in this time; the log has it each time.
@@ -48,15 +51,26 @@ _STATUSES = {
 class TelegramChat:
     """Hears what is said to the bot. `trouble` says why it hears nothing at the moment, or is None."""
 
-    def __init__(self, channel: Telegram, conversations: Conversations, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        channel: Telegram,
+        conversations: Conversations,
+        *,
+        clock: Clock,
+        webhook: TelegramWebhookConfig | None = None,
+    ) -> None:
         self._channel = channel
         self._conversations = conversations
         self._clock = clock
+        self._webhook = webhook
+        self._one = anyio.Lock()
+        self._toasts: TaskGroup | None = None
         self._name: str | None = None
         self._id = 0
         self._completed = self._webhook_removed = self._contested = self._told = False
         self._failures = 0
         self._often = Once(_QUIET)
+        self._toasting = anyio.CapacityLimiter(_TOASTS)
         self.trouble: str | None = None
 
     async def name(self) -> str:
@@ -72,9 +86,17 @@ class TelegramChat:
 
     async def run(self) -> None:
         """Hear until cancelled. Trouble is said once, and waited out."""
+        async with anyio.create_task_group() as toasts:
+            self._toasts = toasts
+            try:
+                await self._run(toasts)
+            finally:
+                self._toasts = None
+
+    async def _run(self, toasts: TaskGroup) -> None:
         while True:
             try:
-                await self._hear()
+                await (self._hear(toasts) if self._webhook is None else self._hook(self._webhook))
             except DeliveryError as error:
                 self._failures += 1
                 await self._troubled(error)
@@ -84,7 +106,7 @@ class TelegramChat:
                 log.exception("telegram.broke")
                 await self._clock.sleep(_LONGEST)
 
-    async def _hear(self) -> None:
+    async def _hear(self, toasts: TaskGroup) -> None:
         """Ask and hand on, from where the last effect is, until something goes wrong."""
         name = await self.name()
         of = f"telegram {self._id}"
@@ -99,23 +121,63 @@ class TelegramChat:
             await self._well(waited=seconds > 0)
             seconds = POLL_SECONDS
             for update in updates:
-                await self._take(update, of, name)
+                await self._take(update, of, name, toasts)
                 # Numbers may begin anew, lower, after a week without news.
                 offset = update["update_id"] + 1
 
-    async def _take(self, update: Any, of: str, name: str) -> None:
-        heard = read_update(update, of, name)
+    async def _hook(self, webhook: TelegramWebhookConfig) -> None:
+        """Have updates posted, one after the other; then there is nothing to do but to be called."""
+        await self.name()
+        await self._complete_commands()
+        asked = {
+            "url": webhook.url,
+            "secret_token": webhook.secret_token.get_secret_value(),
+            "allowed_updates": list(WANTED),
+            "max_connections": 1,
+        }
+        await self._call("SetWebhook", asked)
+        await self._well(waited=True)
+        await anyio.sleep_forever()
+
+    async def posted(self, update: Mapping[str, Any]) -> bool:
+        """Take in an update that was posted; what it asks for is durable then. False: not yet, post it again.
+
+        DeliveryError where Telegram does not say who the bot is.
+        """
+        name = await self.name()
+        toasts = self._toasts
+        if toasts is None:
+            return False
+        async with self._one:
+            await self._take(update, f"telegram {self._id}", name, toasts)
+        return True
+
+    async def _take(self, update: Any, of: str, name: str, toasts: TaskGroup) -> None:
+        heard = read_update(update, of, name, ordered=self._webhook is None)
         if heard is None:
             return
         for attempt in range(1, _TRIES + 1):
             try:
-                await self._conversations.hear(heard, self)
+                word = await self._conversations.hear(heard, self)
             except Exception:
                 # A fault of ours must not make the bot deaf. A database that is full or away is waited for elsewhere.
                 log.exception("telegram.unheard", extra={"update": heard.heard.number, "attempt": attempt})
                 await self._clock.sleep(_PAUSE)
             else:
+                if isinstance(heard, Pressed):
+                    toasts.start_soon(self._toast, heard, word)
                 return
+
+    async def _toast(self, pressed: Pressed, word: str | None) -> None:
+        """Show a short word to whoever pressed, or nothing; either way their button stops waiting.
+
+        Not in the way of what is heard next, and only once: too late, it is worth nothing.
+        """
+        async with self._toasting:
+            try:
+                await self._call("AnswerCallbackQuery", {"callback_query_id": pressed.answer, "text": word})
+            except DeliveryError as error:
+                log.info("telegram.press_not_answered", extra={"error": str(error)})
 
     async def standing(self, place: Place, person: Person) -> Standing:
         """What a person is in a chat, as Telegram says now. The chat itself writes for its administrators alone."""

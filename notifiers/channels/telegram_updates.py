@@ -5,26 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from notifiers.chat import Heard, Moved, Person, Place, Said, Shut
+from notifiers.chat import Heard, Moved, Person, Place, Pressed, Said, Shut
 from notifiers.text import visible
 
-WANTED = ("message", "channel_post", "my_chat_member")
+WANTED = ("message", "channel_post", "my_chat_member", "callback_query")
 """The kinds of updates that are asked for. Edited messages are none of them: a command counts as it was sent."""
 
 _NAME_CHARACTERS = 60
 _TEXT_CHARACTERS = 4096
+_DATA_BYTES = 64
 _INSIDE = frozenset({"creator", "administrator", "member"})
 
 
-def read_update(update: Mapping[str, Any], of: str, me: str | None) -> Said | Shut | Moved | None:
-    """What an update means; None where it is nothing to us. `of` names the account that heard it."""
+def read_update(
+    update: Mapping[str, Any], of: str, me: str | None, *, ordered: bool = True
+) -> Said | Shut | Moved | Pressed | None:
+    """What an update means; None where it is nothing to us. `of` names the account that heard it.
+
+    `ordered` says that updates come in their order.
+    """
     number = update.get("update_id")
-    if not isinstance(number, int):
+    if not isinstance(number, int) or isinstance(number, bool):
         return None
-    heard = Heard(of, number)
+    heard = Heard(of, number, ordered)
     message = update.get("message") or update.get("channel_post")
     if isinstance(message, Mapping):
         return _message(message, heard, me)
+    query = update.get("callback_query")
+    if isinstance(query, Mapping):
+        return _press(query, heard)
     member = update.get("my_chat_member")
     return _membership(member, heard) if isinstance(member, Mapping) else None
 
@@ -40,7 +49,31 @@ def _message(message: Mapping[str, Any], heard: Heard, me: str | None) -> Said |
     bot = (message.get("from") or {}).get("is_bot") is True and "sender_chat" not in message
     if not isinstance(text, str) or person is None or bot or message.get("is_automatic_forward"):
         return None
-    return Said(heard=heard, place=_place(chat, message), person=person, text=text[:_TEXT_CHARACTERS], me=me)
+    place, text = _place(chat, message), text[:_TEXT_CHARACTERS]
+    return Said(heard=heard, place=place, person=person, text=text, me=me, replies=_replies(message, me))
+
+
+def _replies(message: Mapping[str, Any], me: str | None) -> bool:
+    """Whether it is a reply to what the bot wrote."""
+    before = message.get("reply_to_message")
+    author = before.get("from") if isinstance(before, Mapping) else None
+    return isinstance(author, Mapping) and me is not None and author.get("username") == me
+
+
+def _press(query: Mapping[str, Any], heard: Heard) -> Pressed | None:
+    """A button was pressed. Of a message that is too old, Telegram tells only where it is, which is enough."""
+    answer, data, message = query.get("id"), query.get("data"), query.get("message")
+    if not isinstance(answer, str) or not isinstance(data, str) or not isinstance(message, Mapping):
+        return None
+    chat, number = message.get("chat"), message.get("message_id")
+    # Whoever presses does it as themselves, also where they write as the chat.
+    person = _person({"from": query.get("from")})
+    if not isinstance(chat, Mapping) or not isinstance(chat.get("id"), int) or not isinstance(number, int):
+        return None
+    if person is None or len(data.encode(errors="replace")) > _DATA_BYTES:
+        return None
+    place = _place(chat, message)
+    return Pressed(heard=heard, place=place, person=person, data=data, message=str(number), answer=answer)
 
 
 def _place(chat: Mapping[str, Any], message: Mapping[str, Any]) -> Place:

@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 JSON = dict[str, Any]
 
@@ -18,12 +21,13 @@ JSON = dict[str, Any]
 class Heard:
     """Where something stands in what a chat's service tells: `of` names the service and account, `number` grows.
 
-    Where the service counts nothing, `id` is its own word for the thing, the same each time it is told again; then
-    `number` says nothing.
+    `ordered`: whatever comes after it has a greater number. What is posted to us may come late. Where the service
+    counts nothing, `id` is its own word for the thing, the same each time it is told again; then `number` says nothing.
     """
 
     of: str
     number: int = 0
+    ordered: bool = True
     id: str | None = None
 
 
@@ -48,7 +52,8 @@ class Place:
 class Said:
     """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it.
 
-    `typed` is what stands before a command's name there, where answers say what to type: `/` or `/sensord `.
+    `typed` is what stands before a command's name there, where answers say what to type: `/` or `/sensord `. `replies`
+    says that it answers a message of the bot's.
     """
 
     heard: Heard
@@ -57,6 +62,7 @@ class Said:
     text: str
     me: str | None = None
     typed: str = "/"
+    replies: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,36 @@ class Room(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a job. `wanted` says in words what kind of value it takes; `choices` are all, where few are."""
+
+    name: str
+    description: str
+    wanted: str
+    choices: tuple[Any, ...]
+    required: bool
+    has_default: bool
+    default: Any
+
+
+class Order(Protocol):
+    """A run that somebody asks for, made ready: it has its id, and nothing of it is kept yet."""
+
+    @property
+    def run(self) -> str:
+        """The id it will have."""
+        ...
+
+    def place(self, conn: Connection) -> None:
+        """Ask for it, as part of the caller's transaction; asked for again, it is there already."""
+        ...
+
+    def placed(self) -> None:
+        """The transaction is durable: it may start. After a crash it starts without this word."""
+        ...
+
+
 class Daemon(Protocol):
     """What commands ask of whoever runs the jobs."""
 
@@ -141,4 +177,20 @@ class Daemon(Protocol):
 
     async def log(self, run: str, most: int) -> bytes | None:
         """The last bytes of a run's newest attempt's output; None where there is none."""
+        ...
+
+    def parameters(self, job: str) -> Sequence[Parameter]:
+        """What a job's run is given, in the order of its schema."""
+        ...
+
+    def value(self, job: str, name: str, text: str) -> Any:
+        """What a text says of one parameter; ValueError says in a sentence what is wrong with it."""
+        ...
+
+    async def order(self, job: str, config: Mapping[str, Any]) -> Order | str:
+        """A run of a job with these parameters, or in a sentence why there can be none."""
+        ...
+
+    async def repeat(self, run: str) -> Order | str:
+        """A run that repeats one that has ended, or in a sentence why there can be none."""
         ...

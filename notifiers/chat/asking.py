@@ -63,6 +63,20 @@ class Ask:
         return "In a group, one of its administrators does that."
 
 
+STRANGER = "You are no longer in this chat."
+UNSURE = "It could not be found out whether you are in this chat. Try again in a moment."
+
+
+async def absent(ask: Ask) -> str | None:
+    """Why somebody is not taken for a member of the chat at this moment; None: they are one, or it is their own."""
+    if ask.place.private:
+        return None
+    standing = await ask.room.standing(ask.place, ask.person)
+    if standing is Standing.unknown:
+        return UNSURE
+    return STRANGER if standing is Standing.stranger else None
+
+
 def refused(ask: Ask, why: str) -> Reply:
     """The answer to what somebody may not do, with its audit row."""
     text = f"{ask.person.name} ({ask.person.id}) was refused /{ask.name} in {ask.place.destination}"

@@ -13,13 +13,16 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from notifiers.bus.embedded import append_once
-from notifiers.chat import Daemon, Heard, Moved, Room, Said, Shut
+from notifiers.chat import Daemon, Heard, Moved, Pressed, Room, Said, Shut
 from notifiers.chat import wording as words
 from notifiers.chat.asking import Ask, invited
 from notifiers.chat.deeds import Deeds
+from notifiers.chat.dialogues import Dialogue, open_dialogue
 from notifiers.chat.floods import SECONDS, Floods, Once, Turnout
 from notifiers.chat.looking import Held, held_by, held_in, paused_in
+from notifiers.chat.orders import Orders
 from notifiers.chat.people import guest_grants
+from notifiers.chat.presses import Presses
 from notifiers.chat.questions import Command, Questions, answer
 from notifiers.chat.silence import Silence
 from notifiers.chat.turns import Act, Done, Reply, Turn, heard_before, read_cursor, settle
@@ -28,8 +31,8 @@ from notifiers.database import Database
 from notifiers.delivery import Delivery
 from notifiers.owner import Notice, Owner
 from notifiers.store import move, pause, resume
+from rules.commands import COMMANDS, CommandError, Invited, check, opened, parse
 from rules.commands import Command as Typed
-from rules.commands import CommandError, Invited, check, opened, parse
 from rules.event import Event, Severity
 from rules.rights import Grant
 
@@ -60,12 +63,23 @@ class Conversations:
         self._owner = owner
         self._published = published
         questions = Questions(database, daemon, clock)
+        self._orders = Orders(database, daemon, clock)
         self._commands: Mapping[str, Command] = {
             **questions.by_name(),
             **Deeds(questions, clock).by_name(),
             **Silence(database, clock).by_name(),
+            **self._orders.by_name(),
         }
         self._floods = Floods()
+        self._presses = Presses(
+            database,
+            daemon,
+            clock,
+            commands=self._commands,
+            orders=self._orders,
+            rights=self._rights,
+            floods=self._floods,
+        )
         self._strangers = Once(STRANGERS_S)
 
     async def heard_to(self, of: str) -> int | None:
@@ -80,9 +94,16 @@ class Conversations:
         """
         return await self._database.read(lambda conn: heard_before(conn, heard))
 
-    async def hear(self, heard: Said | Shut | Moved, room: Room) -> None:
-        """Take in one thing. What calls for nothing leaves no trace; the cursor need not move over it."""
-        if isinstance(heard, Said):
+    async def hear(self, heard: Said | Shut | Moved | Pressed, room: Room) -> str | None:
+        """Take in one thing. What calls for nothing leaves no trace; the cursor need not move over it.
+
+        A word that comes back is for the eyes of whoever pressed a button, at once; all that it says is durable.
+        """
+        word: str | None = None
+        if isinstance(heard, Pressed):
+            act, word = await self._presses.press(heard, room)
+            to = heard.place.destination
+        elif isinstance(heard, Said):
             act = _spelt(await self._asked(heard, room), heard.typed)
             to = heard.place.destination
         elif isinstance(heard, Shut):
@@ -93,10 +114,14 @@ class Conversations:
             now = to_us(self._clock.now())
             turn = Turn(heard=heard.heard, to=to, act=act, now=now, new_id=self._clock.new_id)
             settled = await self._database.write(settle, turn)
+            if settled.then is not None:
+                settled.then()
+            word = settled.word or word
             if settled.changed:
                 await self._delivery.refresh()
             self._delivery.expect(settled.waiting)
             self._published()
+        return word
 
     async def tell(self, event: Event) -> None:
         """Publish an event of the chats' own."""
@@ -105,21 +130,55 @@ class Conversations:
 
     async def _asked(self, said: Said, room: Room) -> Act | None:
         command = parse(said.text, said.me)
-        if command is None and not said.place.private:
+        if command is None and not said.place.private and not said.replies:
             return None
-        if (turnout := self._floods.one_more(said.place.chat, self._clock.monotonic())) is Turnout.ignored:
+        answering: Act | None = None
+        if command is None or command.name not in COMMANDS:
+            answering, taken = await self._answered(said, room)
+            if taken:
+                return answering
+        if command is None and answering is None and not said.place.private:
             return None
+        turnout = self._floods.one_more(said.place.chat, self._clock.monotonic())
+        return None if turnout is Turnout.ignored else await self._replied(said, command, answering, turnout, room)
+
+    async def _replied(
+        self, said: Said, command: Typed | None, answering: Act | None, turnout: Turnout, room: Room
+    ) -> Act | None:
         grants, held = await self._database.read(lambda conn: self._rights(conn, said))
         if not grants and not (held and not said.place.private) and not _invited(command):
             return self._stranger(said)
         if turnout is Turnout.told_off:
             return answer(words.said(f"That is more than is answered at a time. Wait {SECONDS:.0f} seconds."))
+        if answering is not None:
+            return answering
         if command is None:
             return answer(words.help_text("Only commands are understood here"))
         now = to_us(self._clock.now())
         return await self._carry_out(
             Ask(said=said, name=command.name, words=command.words, grants=grants, held=held, room=room, now=now)
         )
+
+    async def _answered(self, said: Said, room: Room) -> tuple[Act | None, bool]:
+        """What becomes of words that answer a question, and whether they are an answer that can be taken.
+
+        Who answers many questions well is no flood.
+        """
+        now = to_us(self._clock.now())
+        place = said.place.destination
+
+        def read(conn: Connection) -> tuple[Dialogue | None, tuple[Grant, ...], tuple[Held, ...]]:
+            dialogue = open_dialogue(conn, said.person.id, place, now)
+            return (None, (), ()) if dialogue is None else (dialogue, *self._rights(conn, said))
+
+        dialogue, grants, held = await self._database.read(read)
+        if dialogue is None or not (said.place.private or said.replies):
+            return None, False
+        ask = Ask(said=said, name="run", words=(), grants=grants, held=held, room=room, now=now)
+        try:
+            return await self._orders.said(ask, dialogue, said.text.strip())
+        except CommandError as error:
+            return answer(words.said(str(error), severity=Severity.warning)), False
 
     async def _carry_out(self, ask: Ask) -> Act:
         try:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from notifiers.bus.embedded import append
 from notifiers.chat import Heard, Person
 from notifiers.chat.answers import SOURCE, insert_answer
+from notifiers.chat.button_tables import chat_numbers
 from notifiers.chat.tables import chat_acts, chat_cursors, chat_heard
 from notifiers.clock import from_us
 from notifiers.database import insert_rows
@@ -52,13 +53,17 @@ class Done:
 class Reply:
     """What a turn amounts to: an answer to the place, what was done, and a notice to the owner.
 
-    `changed` says that destinations or subscriptions are not what they were.
+    `changed` says that destinations or subscriptions are not what they were. `rows` are deliveries that the turn made
+    by itself; `word` is for the eyes of whoever pressed a button, and `then` is called once all of it is durable.
     """
 
     message: Message | None = None
     done: tuple[Done, ...] = ()
     notice: Callable[[Event], Notice | None] | None = None
     changed: bool = False
+    rows: tuple[dict[str, Any], ...] = ()
+    word: str | None = None
+    then: Callable[[], None] | None = None
 
 
 Act = Callable[[Connection], Reply]
@@ -83,6 +88,8 @@ class Settled:
     waiting: tuple[Waiting, ...] = ()
     changed: bool = False
     again: bool = False
+    word: str | None = None
+    then: Callable[[], None] | None = None
 
 
 def settle(conn: Connection, batch: Sequence[Turn]) -> list[Settled]:
@@ -94,7 +101,7 @@ def _settle(conn: Connection, turn: Turn) -> Settled:
     if not _first_time(conn, turn.heard, turn.now):
         return Settled(again=True)
     reply = turn.act(conn)
-    rows = []
+    rows = list(reply.rows)
     for done in reply.done:
         rows += _record(conn, done, turn)
     if reply.notice is not None and reply.done:
@@ -104,7 +111,7 @@ def _settle(conn: Connection, turn: Turn) -> Settled:
     if reply.message is not None:
         rows.append(insert_answer(conn, reply.message, turn.to, new_id=turn.new_id, now=turn.now))
     waiting = tuple(Waiting(row["id"], row["destination"], row["severity"], row["event_seq"]) for row in rows)
-    return Settled(waiting, reply.changed)
+    return Settled(waiting, reply.changed, word=reply.word, then=reply.then)
 
 
 def read_cursor(conn: Connection, of: str, now: int) -> int | None:
@@ -120,13 +127,22 @@ def heard_before(conn: Connection, heard: Heard) -> bool:
 
 
 def _first_time(conn: Connection, heard: Heard, now: int) -> bool:
-    """Move the cursor over it, or keep its id. False: it is there already."""
+    """Note it, or its id, and move the cursor over it. False: it was heard before."""
     if heard.id is not None:
         row = {"of": heard.of, "id": heard.id, "at": now}
         return insert_rows(conn, chat_heard, [row], conflict=("of", "id")) == 1
     last = read_cursor(conn, heard.of, now)
-    if last is not None and heard.number <= last:
+    passed = last is not None and heard.number <= last
+    if passed and heard.ordered:
         return False
+    this = (chat_numbers.c.name == heard.of) & (chat_numbers.c.number == heard.number)
+    before = conn.scalar(select(chat_numbers.c.at).where(this))
+    if before is not None and now - before <= KEPT_US:
+        return False
+    conn.execute(delete(chat_numbers).where(this))
+    conn.execute(chat_numbers.insert().values(name=heard.of, number=heard.number, at=now))
+    if passed:
+        return True
     here = chat_cursors.c.name == heard.of
     moved = update(chat_cursors).where(here).values(number=heard.number, at=now)
     if not conn.execute(moved).rowcount:

@@ -18,50 +18,13 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def _typed(schema: Any, name: str, text: str) -> Any:
-    """A parameter's text as what `config_schema` wants of it; without a word there, text."""
-    import json
-
-    if not isinstance(schema, dict):
-        return text
-    kinds = _kinds(schema, _of(schema, "properties").get(name), 0)
-    if not kinds & {"integer", "number", "boolean", "object", "array", "null"}:
-        return text
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _of(schema: Any, key: str) -> dict[str, Any]:
-    found = schema.get(key) if isinstance(schema, dict) else None
-    return found if isinstance(found, dict) else {}
-
-
-def _kinds(root: dict[str, Any], schema: Any, depth: int) -> set[str]:
-    """The types that a schema names, itself, by `$ref` into its own document or as one of several."""
-    if not isinstance(schema, dict) or depth > 10:  # noqa: PLR2004 - a $ref may lead in circles
-        return set()
-    kinds = set(
-        schema["type"] if isinstance(schema.get("type"), list) else [schema["type"]] if "type" in schema else []
-    )
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and reference.startswith("#/"):
-        found: Any = root
-        for step in reference[2:].split("/"):
-            found = _of(found, step.replace("~1", "/").replace("~0", "~"))
-        kinds |= _kinds(root, found, depth + 1)
-    for word in ("anyOf", "oneOf", "allOf"):
-        for one in schema.get(word) or ():
-            kinds |= _kinds(root, one, depth + 1)
-    return kinds
-
-
 def run_config_of(context: typer.Context, job: str, parameters: list[str] | None) -> dict[str, Any]:
     """What `-p KEY=VALUE` says, each value as the job's config_schema wants it."""
     config = configuration(context)
     schema = config.jobs[job].config_schema if job in config.jobs else None
-    return {name: _typed(schema, name, text) for name, text in pairs(parameters, "KEY=VALUE")}
+    from sensord.parameters import typed
+
+    return {name: typed(schema, name, text) for name, text in pairs(parameters, "KEY=VALUE")}
 
 
 Parameters = Annotated[

@@ -13,6 +13,8 @@ from sqlmodel import SQLModel
 from notifiers import living_tables as living
 from notifiers import noise_tables as noise
 from notifiers import tables as notifying
+from notifiers.chat import button_tables as pressing
+from notifiers.chat import dialogue_tables as asking
 from notifiers.chat import tables as chatting
 from sensord.ledger import tables as running
 
@@ -22,6 +24,7 @@ _TABLES = (
     *(noise.mutes, noise.quiet_hours, noise.digests),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
     chatting.chat_heard,
+    *(pressing.chat_numbers, pressing.chat_buttons, pressing.chat_changes, asking.chat_dialogues, asking.chat_choices),
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors, running.tokens),
     *(running.backfills, running.backfill_partitions),
 )

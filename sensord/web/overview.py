@@ -14,9 +14,9 @@ from notifiers.tables import deliveries, destinations
 from sensord.app import App
 from sensord.ledger.queries import count_open, count_runs, id_floor, loads, time
 from sensord.ledger.tables import runs
+from sensord.repeating import RETRY_OF
 from sensord.web.endpoint import only
 from sensord.web.problems import answer
-from sensord.web.runs import RETRY_OF
 from sensord.web.stream import newest
 
 _BAD = ("failed", "lost")

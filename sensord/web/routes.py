@@ -24,6 +24,7 @@ from sensord.web.runs import Runs
 from sensord.web.sensors import Jobs, Sensors
 from sensord.web.slack import slack_endpoints
 from sensord.web.stream import Stream
+from sensord.web.telegram_updates import TelegramUpdates
 from sensord.web.telling import Telling
 from sensord.web.tokens import Tokens
 
@@ -44,6 +45,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *ChatPeople(app).endpoints(),
         *Mutes(app).endpoints(),
         *slack_endpoints(app),
+        *TelegramUpdates(app).endpoints(),
         *Lists(app).endpoints(),
         *_looking(app, closing),
         *_health(app, metrics),

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
-from sqlalchemy import Connection, select
 
 from rules.request import RunRequest
 from sensord.app import App
-from sensord.ledger.queries import get_run, loads
+from sensord.ledger.queries import get_run
 from sensord.ledger.requests import request_runs
-from sensord.ledger.tables import TERMINAL, runs
 from sensord.ledger.wishes import NewRun
+from sensord.repeating import get_row, repeat_of
 from sensord.sensing import new_run
 from sensord.web.body import integer_of, kind, object_of, read_object, text_of
 from sensord.web.problems import Problem, answer, shown
-
-RETRY_OF = "sensord/retry_of"
-"""The tag of a run that repeats another: its id."""
 
 _LAUNCH_KEYS = ("run_config", "tags", "run_key", "partition_key", "priority")
 
@@ -80,30 +75,14 @@ class Runs:
     async def retry(self, request: web.Request) -> web.Response:
         """201: a new run that repeats one that has ended. It bears the same run_key without taking it."""
         await read_object(request, ())
-        row = await self._app.database.read(lambda conn: _row(conn, request.match_info["id"]))
+        row = await self._app.database.read(lambda conn: get_row(conn, request.match_info["id"]))
         if row is None:
             raise no_run(request.match_info["id"])
-        if row["status"] not in TERMINAL:
-            raise Problem(409, f"the run is {row['status']}; wait until it has ended, or cancel it")
-        if row["job"] not in self._app.config.jobs:
-            raise Problem(409, f"job {row['job']} is no longer in the configuration; put it back to repeat its runs")
-        asked = RunRequest(
-            job_name=row["job"],
-            run_key=row["run_key"],
-            tags={**loads(row["tags"]), RETRY_OF: row["id"]},
-            partition_key=row["partition_key"],
-            priority=row["priority"],
-        )
-        hooks = self._app.hooks[row["job"]]
-        wish = new_run(self._app.clock, asked, hooks, sensor=row["sensor"], subject=row["subject"])
-        wish = replace(wish, run_config=row["run_config"], claims=False)
+        wish = repeat_of(self._app.clock, row, self._app.hooks)
+        if isinstance(wish, str):
+            raise Problem(409, wish)
         await self._request(wish)
         return answer(await self._app.database.read(lambda conn: get_run(conn, wish.id)), 201)
-
-
-def _row(conn: Connection, run: str) -> Mapping[str, Any] | None:
-    row = conn.execute(select(runs).where(runs.c.id == run)).mappings().first()
-    return None if row is None else dict(row)
 
 
 def _tags(body: Mapping[str, Any]) -> dict[str, str]:

@@ -42,7 +42,7 @@ async def test_trouble_is_said_and_waited_out(tmp_path: Path, refusal: Refusal, 
 
 async def test_a_webhook_of_an_earlier_set_up_is_removed_once(tmp_path: Path) -> None:
     async with open_double(limits=Limits(enforce=False)) as double:
-        double.people.webhook = True
+        double.people.webhook = {"url": "http://127.0.0.1:9/elsewhere"}
         async with telegram(tmp_path, double=double) as it:
             assert "/subscribe PATTERN" in await it.ask("/help")
         assert [method for method, _ in double.elsewhere].count("deletewebhook") == 1
@@ -68,7 +68,8 @@ async def test_commands_are_completed_and_only_what_is_heard_is_asked_for(tmp_pa
         await it.ask("/help")
         ((_, params),) = [one for one in it.double.elsewhere if one[0] == "setmycommands"]
         assert {"subscribe", "topics", "test", "why"} <= {one["command"] for one in params["commands"]}
-        assert it.double.people.asked[-1]["allowed_updates"] == ["message", "channel_post", "my_chat_member"]
+        heard = ["message", "channel_post", "my_chat_member", "callback_query"]
+        assert it.double.people.asked[-1]["allowed_updates"] == heard
         assert it.double.people.asked[-1]["timeout"] == 50
 
 

@@ -14,13 +14,14 @@ In a test:
 - `double.chats.get(chat).texts()` is what stands in a chat. Set `.state`, `.moved_to`, `.topics` to let it die.
 - Limits (`Limits`) are enforced over `monotonic`, which a test may hold; `Limits(enforce=False)` lifts them.
 - `double.fail_next(kind, …)` or `double.faults` say which of the coming sends go wrong, and how (`Fault`).
-- `double.say(…)` and `double.press(…)` make updates for getUpdates; `double.people` has whatever else people do,
-  and who is what in which chat. `double.refusals` are what the coming getUpdates calls are answered.
+- `double.say(…)` and `double.press(…)` make updates for getUpdates or, once there is one, for the webhook;
+  `double.people` has whatever else people do, and who is what in which chat. `double.refusals` are what the
+  coming getUpdates calls are answered.
 
 As a process: `python -m tests.doubles.telegram --port 0 --record FILE --faults JSON` prints its URL and port,
 and appends one JSON line for each request to FILE before it answers. `--faults` is a list of `Fault` objects.
 
-Texts and entities are judged by TDLib. Not served: webhooks, inline mode, media other than documents.
+Texts and entities are judged by TDLib. Not served: inline mode, media other than documents.
 """
 
 from __future__ import annotations
@@ -199,7 +200,10 @@ async def open_double(
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         double.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield double
+        async with anyio.create_task_group() as posting:
+            posting.start_soon(double.people.post_updates, sleep)
+            yield double
+            posting.cancel_scope.cancel()
     finally:
         await runner.cleanup()
 

@@ -178,7 +178,7 @@ def answer_callback_query(world: World, params: Params) -> bool:
 
 
 def delete_webhook(world: World, _params: Params) -> bool:
-    world.people.webhook = False
+    world.people.webhook = None
     return True
 
 
@@ -187,4 +187,5 @@ ELSEWHERE: dict[str, Callable[[World, Params], Any]] = {
     "answercallbackquery": answer_callback_query,
     "setmycommands": lambda _world, params: set_my_commands(params),
     "deletewebhook": delete_webhook,
+    "setwebhook": lambda world, params: world.people.set_webhook(params),
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import aiohttp
 import anyio
 
 from tests.doubles.telegram_chats import Chat, Chats
@@ -25,7 +26,10 @@ class People:
         self.names: dict[int, dict[str, Any]] = {}
         self.open_callbacks: set[str] = set()
         self.next_update = 1
-        self.webhook = False
+        self.webhook: Mapping[str, Any] | None = None
+        self.posted: list[tuple[int, int]] = []
+        self.posts_twice = False
+        self.refuses_webhooks = 0
         self.polling = False
         self.asked: list[Mapping[str, Any]] = []
         self.updates: list[dict[str, Any]] = []
@@ -110,7 +114,7 @@ class People:
 
     async def get_updates(self, params: Mapping[str, Any]) -> Any:
         """Long polling. A second poller ends the first one's wait with 409 (without Telegram's delay of 3 s)."""
-        if self.webhook:
+        if self.webhook is not None:
             return Refusal(
                 409,
                 "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the "
@@ -136,6 +140,54 @@ class People:
                 "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
             )
         return self.updates[: min(int(params.get("limit") or 100), 100)]
+
+    def set_webhook(self, params: Mapping[str, Any]) -> bool:
+        """An address for updates; refused as a local Bot API server does, which takes plain HTTP."""
+        url = str(params.get("url") or "")
+        if not url.startswith(("https://", "http://127.0.0.1:")):
+            raise bad_request("bad webhook: An HTTPS URL must be provided for webhook")
+        if not re.fullmatch("[A-Za-z0-9_-]{0,256}", str(params.get("secret_token") or "")):
+            raise bad_request("secret token contains unallowed characters")
+        if not 1 <= int(params.get("max_connections") or 40) <= 100:
+            raise bad_request("max_connections must be from 1 to 100")
+        if self.refuses_webhooks:
+            self.refuses_webhooks -= 1
+            raise bad_request("bad webhook: failed to resolve host: Name or service not known")
+        if isinstance(params.get("allowed_updates"), list):
+            self._allowed = frozenset(params["allowed_updates"]) or None
+        self.webhook = params
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def post_updates(self, pause: Callable[[float], Awaitable[None]]) -> None:
+        """Post what waits to the webhook, each until it is taken, for as long as there is one."""
+        async with aiohttp.ClientSession() as http:
+            while True:
+                hook, news = self.webhook, self._news
+                if hook is None or not self.updates:
+                    await news.wait()
+                    continue
+                update = self.updates[0]
+                taken = False
+                for _ in range(2 if self.posts_twice else 1):
+                    taken = await self._post(http, hook, update)
+                if taken and update in self.updates:
+                    self.updates.remove(update)
+                elif not taken:
+                    await pause(0.05)
+
+    async def _post(self, http: aiohttp.ClientSession, hook: Mapping[str, Any], update: Mapping[str, Any]) -> bool:
+        headers = {"X-Telegram-Bot-Api-Secret-Token": str(hook.get("secret_token") or "")}
+        try:
+            async with http.post(str(hook["url"]), json=update, headers=headers) as answer:
+                self.posted.append((answer.status, update["update_id"]))
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
 
     def get_chat_member(self, chat: Chat, params: Mapping[str, Any]) -> dict[str, Any]:
         """Whoever is not known otherwise is a member."""

@@ -1,0 +1,68 @@
+"""What stands on a message beside what it says: its buttons, and what people did about it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from notifiers.channels import Channel as Way
+from notifiers.channels import DeliveryError, Part, Reason, Receipt
+from notifiers.message import Button, Message, Text
+from notifiers.progress import Progress
+from rules.event import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Buttons to press, and lines that say who did what."""
+
+    buttons: tuple[Button, ...] = ()
+    lines: tuple[str, ...] = ()
+
+    def on(self, message: Message) -> Message:
+        """The message with them: the lines last, so that nothing before them moves."""
+        body = [*message.body, Text("\n".join(self.lines))] if self.lines else message.body
+        return replace(message, body=body, buttons=[*message.buttons, *self.buttons])
+
+
+UNMARKED: Final = Marks()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A message that was sent of `event`, as far as `progress` says, is to bear these marks.
+
+    `message` is its id where it is known which one was meant: a message that was sent twice has two.
+    """
+
+    event: Event
+    progress: Progress
+    marks: Marks
+    message: str = ""
+
+    def part(self, channel: Way, message: Message) -> tuple[Receipt, Part]:
+        """What of the message is to be put in the place of which part of it. DeliveryError where none can be.
+
+        The lines and the buttons stand at the end of the text, so that one part differs. Where they do not fit
+        there, the message would need one part more than was sent.
+        """
+        before = self.progress.lay_out(channel.render, message)
+        after = self.progress.lay_out(channel.render, self.marks.on(message))
+        differ = [number for number, (was, now) in enumerate(zip(before, after, strict=False)) if was != now]
+        if len(before) != len(after) or len(differ) != 1:
+            raise DeliveryError("the message has no room for what was done", Reason.refused, permanent=True)
+        return self._receipt(differ[0]), after[differ[0]]
+
+    def _receipt(self, number: int) -> Receipt:
+        receipts = self.progress.receipts
+        meant = [one for one in receipts if one is not None and one.get("id") == self.message]
+        found = meant[0] if meant else receipts[number] if number < len(receipts) else None
+        if found is None:
+            raise DeliveryError("it is not known which message that is", Reason.refused, permanent=True)
+        return Receipt(id=str(found["id"]), data={key: value for key, value in found.items() if key != "id"})
+
+
+def sent_as(parts: Sequence[Part]) -> list[Part]:
+    """The parts of an answer that was to change a message, and is sent as one of its own: the change stands first."""
+    return [Part(text=""), *parts]
