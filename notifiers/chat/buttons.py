@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, RowMapping, select, update
 
 from notifiers.bus.embedded import from_row
 from notifiers.chat import Person, Place
@@ -25,6 +25,7 @@ from notifiers.chat.button_tables import chat_buttons, chat_changes
 from notifiers.chat.looking import names_of
 from notifiers.clock import Clock, to_us
 from notifiers.database import insert_rows
+from notifiers.living_tables import living
 from notifiers.marking import Change, Marks
 from notifiers.message import Button, Message
 from notifiers.outcomes import storable
@@ -32,6 +33,7 @@ from notifiers.progress import Progress
 from notifiers.store import Claimed, claim
 from notifiers.tables import deliveries, events
 from rules.event import Event
+from rules.living import state_named
 
 LOOKING: Final = ("details", "log")
 ACTING: Final = ("rerun", "acknowledge")
@@ -250,6 +252,8 @@ def _changes(conn: Connection, ids: Sequence[str]) -> dict[str, Change]:
             if event is None:
                 continue
             made = from_row(dict(event))
+            if row["digest"] is not None or _shows_another(conn, row, made):
+                continue  # What was done is said in a message of its own, and nothing newer is written over.
             found[row["carrier"]] = Change(
                 event=made,
                 progress=Progress(tuple(orjson.loads(row["receipts"])), tuple(orjson.loads(row["doubts"]))),
@@ -257,3 +261,10 @@ def _changes(conn: Connection, ids: Sequence[str]) -> dict[str, Change]:
                 message=row["pressed"],
             )
     return found
+
+
+def _shows_another(conn: Connection, row: RowMapping, event: Event) -> bool:
+    """Whether the message that tells of the event has come to tell of another state of its run."""
+    here = (living.c.run == event.run) & (living.c.destination == row["destination"])
+    shown = conn.execute(select(living.c.event, living.c.state).where(here)).first()
+    return shown is not None and (shown.event != event.id or state_named(event.type) != shown.state)
