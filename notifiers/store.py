@@ -351,8 +351,11 @@ def load_lane(conn: Connection, destination: str, severity: int, limit: int) -> 
 _WAITING = [deliveries.c[name] for name in ("id", "destination", "severity", "event_seq", "next_attempt_at", "error")]
 
 
-def recent_calls(conn: Connection, since: int) -> list[tuple[str, int, int]]:
-    """(destination, when it ended, calls made) of what ended after `since`, oldest first: it still counts."""
+def recent_calls(conn: Connection, since: int, now: int) -> list[tuple[str, int, int]]:
+    """(destination, when it ended, calls made) of what was called after `since`, oldest first: it still counts.
+
+    When something that waits for another try was last tried is not known: that counts as now.
+    """
     query = (
         select(deliveries.c.destination, deliveries.c.ended_at, deliveries.c.attempts)
         .where(deliveries.c.ended_at > since, deliveries.c.attempts > 0)
@@ -363,4 +366,6 @@ def recent_calls(conn: Connection, since: int) -> list[tuple[str, int, int]]:
     ended = {(destination, at) for destination, at, _ in calls}
     touched = select(living.c.destination, living.c.touched_at).where(living.c.touched_at > since)
     calls += [(row[0], row[1], 1) for row in conn.execute(touched) if (row[0], row[1]) not in ended]
+    again = (deliveries.c.status == "pending") & (deliveries.c.attempts > 0)
+    calls += [(row[0], now, 1) for row in conn.execute(select(deliveries.c.destination).where(again).distinct())]
     return sorted(calls, key=lambda call: call[1])

@@ -289,7 +289,7 @@ class WaitingRoom:
     async def recall(self, recovered: Iterable[str]) -> None:
         """At start: what an earlier process sent still counts; `recovered` is where it was sending when it ended."""
         now_us, now = to_us(self._clock.now()), self._clock.monotonic()
-        calls = await self._database.read(lambda conn: recent_calls(conn, now_us - round(MEMORY_S * 1e6)))
+        calls = await self._database.read(partial(recent_calls, since=now_us - round(MEMORY_S * 1e6), now=now_us))
         for destination, ended, times in [*calls, *((one, now_us, 1) for one in recovered)]:
             at = now - max(0, now_us - ended) / 1e6
             for _ in range(times):
