@@ -13,7 +13,8 @@ from notifiers.channels import Channel, Editable
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
 from notifiers.living import Ask, Later
-from notifiers.store import Claimed, Result, Waiting, load_destination, load_lane, load_waiting, recent_calls
+from notifiers.store import Claimed, Result, Waiting
+from notifiers.waiting_rows import load_destination, load_lane, load_waiting, recent_calls
 from rules.event import Severity
 from rules.lanes import Item, Lanes
 from rules.noise import BUDGET, MINUTE_S
