@@ -41,8 +41,9 @@ from rules.lanes import Item
 LOOK_S = 2.0
 """The event log is looked at this often, whether or not anybody rang."""
 
-GATHER_S = 0.01
-"""Events that follow close upon others gather for this long, so that a burst is routed in few transactions."""
+GATHER_S, MANY, GATHER_MANY_S = 0.01, 10, 0.03
+"""Events that follow close upon others gather for this long, so that a burst is routed in few transactions; after
+many at once the next ones gather longer."""
 
 
 class Delivery:
@@ -110,7 +111,7 @@ class Delivery:
                 self._holding.ring()
             await self._recoveries.routed(self._routing.topics)
             if routed:
-                await self._clock.sleep(GATHER_S)
+                await self._clock.sleep(GATHER_S if routed < MANY else GATHER_MANY_S)
             else:
                 await self._events.wait(LOOK_S)
 

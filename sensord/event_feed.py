@@ -18,7 +18,8 @@ from notifiers.tables import events
 from rules.topics import Trie
 
 _CHUNK = 1000
-_GATHER_S = 0.01  # Events that follow close upon others are read together, so that a burst is few readings.
+# Events that follow close upon others are read together, so that a burst is few readings.
+_GATHER_S, _MANY, _GATHER_MANY_S = 0.01, 10, 0.03
 
 
 class News:
@@ -77,7 +78,7 @@ class EventFeed:
                     self._readers[reader].tell(seq)
             if len(heads) < _CHUNK:
                 await self._bell.wait()
-                await self.clock.sleep(_GATHER_S)
+                await self.clock.sleep(_GATHER_S if len(heads) < _MANY else _GATHER_MANY_S)
 
 
 def newest(conn: Connection) -> int:

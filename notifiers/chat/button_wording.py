@@ -12,9 +12,10 @@ LABELS: Final[Mapping[str, tuple[str, Literal["default", "primary", "danger"]]]]
     "log": ("Log", "default"),
     "rerun": ("Re-run", "primary"),
     "acknowledge": ("Acknowledge", "default"),
+    "mute": ("Mute until fixed", "default"),
 }
-_DONE = {"rerun": "Re-run", "acknowledge": "Acknowledged"}
-ACTS: Final[Mapping[str, str]] = {"rerun": "rerun", "acknowledge": "acknowledged"}
+_DONE = {"rerun": "Re-run", "acknowledge": "Acknowledged", "mute": "Muted here until it succeeds"}
+ACTS: Final[Mapping[str, str]] = {"rerun": "rerun", "acknowledge": "acknowledged", "mute": "muted"}
 """What the act is called in the audit, and the topic `chat.<act>` of its event."""
 
 UNKNOWN = "This button means nothing here."
@@ -55,4 +56,6 @@ def told(deed: str, name: str, person: str, job: str, run: str, outcome: str | N
     """The event's words."""
     if deed == "rerun":
         return f"{name} ({person}) had run {run} of job {job} repeated as run {outcome}"
+    if deed == "mute":
+        return f"{name} ({person}) muted job {job} until it succeeds, because of run {run}"
     return f"{name} ({person}) acknowledged run {run} of job {job}"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection, RowMapping, select, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
 
 from notifiers.bus.embedded import from_row
 from notifiers.chat import Person, Place
@@ -36,10 +36,13 @@ from rules.event import Event
 from rules.living import state_named
 
 LOOKING: Final = ("details", "log")
-ACTING: Final = ("rerun", "acknowledge")
+ACTING: Final = ("rerun", "acknowledge", "mute")
+LOCAL: Final = ("mute",)
+"""Of those that act, what is done for one chat alone; the others are done once, wherever the event was told."""
+
 OFFERED: Final[Mapping[str, tuple[str, ...]]] = {
-    "run.failed": ("details", "log", "rerun", "acknowledge"),
-    "run.lost": ("details", "log", "rerun", "acknowledge"),
+    "run.failed": ("details", "log", "rerun", "acknowledge", "mute"),
+    "run.lost": ("details", "log", "rerun", "acknowledge", "mute"),
     "run.cancelled": ("details", "log", "rerun"),
     "run.succeeded": ("details",),
 }
@@ -108,7 +111,7 @@ class Buttons:
     def _marks(self, conn: Connection, offering: Mapping[str, Claimed]) -> dict[str, Marks]:
         kept = rows_of(conn, {one.event.id for one in offering.values()})
         there = {(row["delivery"], row["deed"]) for row in kept}
-        done = {(row["event"], row["deed"]) for row in kept if row["used_at"] is not None}
+        done = {(row["event"], row["deed"]) for row in kept if row["used_at"] is not None and row["deed"] not in LOCAL}
         wanted = [
             (one, deed)
             for one in offering.values()
@@ -152,7 +155,8 @@ def rows_of(conn: Connection, of: Iterable[str]) -> list[dict[str, Any]]:
 def marks_of(rows: Sequence[Mapping[str, Any]], delivery: str, event: Event) -> Marks:
     """What stands on the message of a delivery: buttons that can be pressed, and what was done about the event."""
     mine = [row for row in rows if row["event"] == event.id]
-    done = {row["deed"]: row for row in mine if row["used_at"] is not None}
+    here = [row for row in mine if row["delivery"] == delivery or row["deed"] not in LOCAL]
+    done = {row["deed"]: row for row in here if row["used_at"] is not None}
     own = {row["deed"]: row["nonce"] for row in mine if row["delivery"] == delivery and row["used_at"] is None}
     buttons = [
         Button(words.LABELS[deed][0], own[deed], words.LABELS[deed][1])
@@ -206,9 +210,14 @@ def use(conn: Connection, button: Offered, person: Person, *, now: int, outcome:
     unused = chat_buttons.c.used_at.is_(None)
     if conn.execute(update(chat_buttons).where(mine, unused).values(**used)).rowcount != 1:
         return False
-    same = (chat_buttons.c.event == button.event) & (chat_buttons.c.deed == button.deed)
-    conn.execute(update(chat_buttons).where(same, unused).values(**used))
+    conn.execute(update(chat_buttons).where(_same(button), unused).values(**used))
     return True
+
+
+def _same(button: Offered) -> ColumnElement[bool]:
+    """The buttons that stand for the same act."""
+    same = (chat_buttons.c.event == button.event) & (chat_buttons.c.deed == button.deed)
+    return same & (chat_buttons.c.destination == button.destination) if button.deed in LOCAL else same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,8 +231,7 @@ class Showing:
 
 def show(conn: Connection, showing: Showing, *, clock: Clock, now: int) -> list[dict[str, Any]]:
     """Have every message of the button's event say what was done, those in other chats too; the deliveries' rows."""
-    same = (chat_buttons.c.event == showing.button.event) & (chat_buttons.c.deed == showing.button.deed)
-    mine = select(chat_buttons.c.delivery).where(same)
+    mine = select(chat_buttons.c.delivery).where(_same(showing.button))
     rows = conn.execute(select(deliveries).where(deliveries.c.id.in_(mine)).order_by(deliveries.c.id)).mappings()
     made: list[dict[str, Any]] = []
     for row in rows.all():

@@ -24,6 +24,7 @@ from notifiers.chat.turns import Act, Done, Reply
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
 from notifiers.message import Message
+from notifiers.mutes import mute_until_fixed
 from rules.commands import CommandError
 from rules.event import Severity
 from rules.rights import Grant, Role, may_see
@@ -69,7 +70,8 @@ class Presses:
         self._floods = floods
         self._audited = Once(_AUDITED_S)
         self._acting: Mapping[str, Callable[[Ask, Pressed, Offered], Awaitable[Outcome]]] = {
-            "acknowledge": self._acknowledge,
+            "acknowledge": self._note,
+            "mute": self._note,
             "rerun": self._rerun,
         }
 
@@ -165,7 +167,7 @@ class Presses:
         except CommandError as error:
             return Outcome(None, words.toast(str(error)))
 
-    async def _acknowledge(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
+    async def _note(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
         return Outcome(partial(self._do, ask=ask, pressed=pressed, button=button), words.done(button.deed))
 
     async def _rerun(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
@@ -183,6 +185,16 @@ class Presses:
             return Reply(word=words.ALREADY)
         if order is not None:
             order.place(conn)
+        if button.deed == "mute":
+            mute_until_fixed(
+                conn,
+                button.destination,
+                button.job,
+                person=person.id,
+                name=person.name,
+                id_=self._clock.new_id(),
+                now=ask.now,
+            )
         text = words.told(button.deed, person.name, person.id, button.job, button.run, outcome)
         title = f"{button.job}: {words.line(button.deed, person.name, ask.now, outcome)}"
         instead = Message(title=title, severity=Severity.info)
@@ -193,4 +205,5 @@ class Presses:
             done=(done,),
             rows=tuple(show(conn, showing, clock=self._clock, now=ask.now)),
             then=None if order is None else order.placed,
+            changed=button.deed == "mute",
         )

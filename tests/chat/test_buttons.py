@@ -36,7 +36,7 @@ async def test_the_message_of_a_run_has_the_buttons_of_what_became_of_it(tmp_pat
         it.app.published()
         await until(lambda: any("just a message" in one.text for one in messages(it, OWNER)))
         await it.heard()
-        assert list(seen.buttons) == ["Details", "Log", "Re-run", "Acknowledge"]
+        assert list(seen.buttons) == ["Details", "Log", "Re-run", "Acknowledge", "Mute until fixed"]
         assert all(len(data.encode()) == 32 for data in seen.buttons.values())
         by_text = {one.text.split("\n")[0].split(" ", 1)[1]: list(one.buttons) for one in messages(it, OWNER)}
         assert by_text["load succeeded"] == ["Details"]
@@ -101,7 +101,7 @@ async def test_an_acknowledgement_stands_in_the_message_and_in_every_other_chat(
         assert await press(it, theirs, "Acknowledge", user=OPERATOR) == "Acknowledged."
         for one in (own, theirs):
             await until(lambda one=one: "Acknowledged by person 5" in now(it, one).text)  # type: ignore[misc]
-            assert list(now(it, one).buttons) == ["Details", "Log", "Re-run"]
+            assert list(now(it, one).buttons) == ["Details", "Log", "Re-run", "Mute until fixed"]
             assert now(it, one).text.startswith(one.text)
         assert await press(it, own, "Acknowledge") == "Acknowledged already, by person 5."
         (act,) = acts(it, "acknowledged")
@@ -120,9 +120,34 @@ async def test_a_run_is_repeated_once_and_the_message_names_the_new_one(tmp_path
         assert f'"sensord/retry_of":"{first["id"]}"' in second["tags"]
         assert second["run_config"] == first["run_config"]
         await until(lambda: f"run {second['id']}" in now(it, seen).text)
-        assert list(now(it, seen).buttons) == ["Details", "Log", "Acknowledge"]
+        assert list(now(it, seen).buttons) == ["Details", "Log", "Acknowledge", "Mute until fixed"]
         (act,) = acts(it, "rerun")
         assert f"repeated as run {second['id']}" in act["detail"]
+
+
+async def test_a_job_is_muted_until_it_is_fixed_in_the_chat_of_the_press_alone(tmp_path: Path) -> None:
+    async with telegram(tmp_path, roles=ROLES) as it:
+        await in_group(it, OPERATOR)
+        await it.ask("/subscribe runs.*.failed")
+        own = await failed(it)
+        await until(lambda: any(one.buttons for one in messages(it, GROUP)))
+        (theirs,) = [one for one in messages(it, GROUP) if "extract failed" in one.text]
+        assert await press(it, theirs, "Mute until fixed", user=OPERATOR) == "Muted here until it succeeds."
+        await until(lambda: "Muted here until it succeeds by person 5" in now(it, theirs).text)
+        assert list(now(it, theirs).buttons) == ["Details", "Log", "Re-run", "Acknowledge"]
+        await launch(it.app, "extract", code=3)
+        await ended(it.app, "extract", 2)
+        await until(lambda: len([one for one in messages(it, OWNER) if "extract failed" in one.text]) == 2)
+        await it.heard()
+        assert "Muted" not in now(it, own).text
+        assert "Mute until fixed" in now(it, own).buttons
+        held = it.rows("SELECT destination, error FROM deliveries WHERE status = 'held' AND severity >= 40")
+        assert [row["destination"] for row in held] == [f"telegram:{GROUP}"]
+        assert "job extract is muted until it succeeds by person 5" in held[0]["error"]
+        (act,) = acts(it, "muted")
+        assert (act["person"], act["place"]) == ("telegram:5", f"telegram:{GROUP}")
+        await launch(it.app, "extract")
+        await until(lambda: any("The mute of job extract ended (it succeeded)" in text for text in it.texts(GROUP)))
 
 
 async def test_a_chat_that_is_configured_by_its_name_is_known_when_it_is_pressed_there(tmp_path: Path) -> None:
@@ -274,7 +299,7 @@ async def test_old_buttons_go_and_those_that_can_be_pressed_stay(tmp_path: Path)
         assert await it.app.database.write(prune_buttons, Chunk(before=at - 60_000_000)) == 0
         # One change, and that two things were heard.
         assert await it.app.database.write(prune_buttons, Chunk(before=at + 60_000_000)) == 3
-        assert await it.app.database.write(prune_buttons, Chunk(before=at + HELD_US + 60_000_000)) == 4
+        assert await it.app.database.write(prune_buttons, Chunk(before=at + HELD_US + 60_000_000)) == 5
         assert await press(it, seen, "Re-run") == "This button means nothing here."
 
 
