@@ -56,7 +56,7 @@ def due(state: str, severity: int, edits: int, touched_at: int) -> int:
     if severity >= Severity.error and not edits:
         return touched_at
     if state == "progress":
-        return touched_at + (EDIT_GAP_US << min(max(0, edits - 4), 40))
+        return touched_at + (EDIT_GAP_US << min(max(0, edits - 2), 40))
     return touched_at + EDIT_GAP_US
 
 

@@ -29,10 +29,10 @@ def test_what_is_bad_waits_only_between_edits_and_progress_ever_longer() -> None
     assert due("failed", Severity.error, 1, 100) == 100 + EDIT_GAP_US
     assert due("succeeded", Severity.info, 0, 100) == 100 + EDIT_GAP_US
     gaps = [due("progress", Severity.debug, edits, 0) for edits in range(60)]
-    assert gaps[:5] == [EDIT_GAP_US] * 5
+    assert gaps[:3] == [EDIT_GAP_US] * 3
     assert all(earlier <= later for earlier, later in pairwise(gaps))
     # Within a dozen calls, edits of progress alone span minutes.
-    assert sum(gaps[:10]) > 180 * 1_000_000
+    assert sum(gaps[:10]) > 600 * 1_000_000
 
 
 def test_a_call_that_was_not_made_leaves_its_room_to_another() -> None:
