@@ -15,7 +15,6 @@ from typing import Any
 
 import anyio
 import pytest
-from anyio.to_thread import run_sync
 
 from notifiers.clock import SYSTEM, Clock
 from rules.request import Sensed
@@ -163,9 +162,9 @@ class Sensor:
 async def until(condition: Callable[[], Any]) -> None:
     """Give way to the others until this holds; fail after a long while."""
     with anyio.fail_after(LONG):
-        while not condition():
-            # By way of a thread: so that other threads and the loop's own waiting get their turn as well.
-            await run_sync(os.sched_yield)
+        while not condition():  # noqa: ASYNC110 - anything is waited for here, files and other processes too
+            # Other threads and processes need the processors: a busy wait has starved two daemons for a minute.
+            await anyio.sleep(0.001)
 
 
 @asynccontextmanager
