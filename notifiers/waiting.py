@@ -13,6 +13,7 @@ from notifiers.channels import Channel, Editable
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
 from notifiers.living import Ask, Later
+from notifiers.noise import ASKED_FOR
 from notifiers.store import Claimed, Result, Waiting
 from notifiers.waiting_rows import load_destination, load_lane, load_waiting, recent_calls
 from rules.event import Severity
@@ -26,7 +27,6 @@ MEMORY_S = 120.0
 """Calls that ended this long ago still count after a restart; longer than any window that a channel declares."""
 
 _LOOK_AGAIN_S = 1.0  # Where there is no room for an edit, and it is not known when there will be.
-
 
 _NEWS = tuple(int(severity) for severity in Severity if severity < Severity.critical)
 
@@ -177,7 +177,8 @@ class WaitingRoom:
         counts: Sequence[Window] = ()
         if isinstance(claimed, Claimed):
             counts = self._edit_limits(item.destination) if claimed.edits else item.windows[:-2]
-            if item.severity in _NEWS and not claimed.edits:
+            # What somebody asked for, or what changes a message, is no news.
+            if item.severity in _NEWS and not claimed.edits and claimed.subscription not in ASKED_FOR:
                 self._sent.setdefault(item.destination, deque(maxlen=BUDGET + 1)).append(now)
         self._lanes.done([window for window in mine if window in counts], now)
         self._lanes.undo([window for window in mine if window not in counts], now)
@@ -192,7 +193,6 @@ class WaitingRoom:
         if item.severity in _NEWS:
             self._edits.setdefault(item.destination, set()).add(item.key)
         self._lanes.done(item.windows[-2:], now)
-        self.bell.ring()
         self.bell.ring()
 
     def settled(self, item: Item, result: Result | None) -> None:

@@ -25,8 +25,9 @@ from notifiers.chat.button_tables import chat_buttons, chat_changes
 from notifiers.chat.looking import names_of
 from notifiers.clock import Clock, to_us
 from notifiers.database import insert_rows
+from notifiers.living import RECOVERY
 from notifiers.living_tables import living
-from notifiers.marking import Change, Marks
+from notifiers.marking import UNMARKED, Change, Marks
 from notifiers.message import Button, Message
 from notifiers.outcomes import storable
 from notifiers.progress import Progress
@@ -97,6 +98,7 @@ class Buttons:
         claimed = claim(conn, ids)
         offering = {one.id: one for one in claimed if one is not None and self._offers(one)}
         found = self._marks(conn, offering) if offering else {}
+        found |= {one.id: _kept(conn, one) for one in claimed if one is not None and _of_recovery(one)}
         changes = _changes(conn, [one.event.id for one in claimed if one is not None and one.answer is not None])
         return [
             None if one is None else replace(one, marks=found.get(one.id, one.marks), change=changes.get(one.event.id))
@@ -106,7 +108,8 @@ class Buttons:
     def _offers(self, claimed: Claimed) -> bool:
         event = claimed.event
         there = claimed.destination.partition(":")[0] in self._channels
-        return there and claimed.answer is None and bool(event.run and event.job) and event.type in OFFERED
+        of_run = claimed.answer is None and bool(event.run and event.job) and not _of_recovery(claimed)
+        return there and of_run and event.type in OFFERED
 
     def _marks(self, conn: Connection, offering: Mapping[str, Claimed]) -> dict[str, Marks]:
         kept = rows_of(conn, {one.event.id for one in offering.values()})
@@ -121,7 +124,21 @@ class Buttons:
         now = to_us(self._clock.now())
         made = [_row(nonce, one, deed, now) for nonce, (one, deed) in zip(new_nonces(len(wanted)), wanted, strict=True)]
         insert_rows(conn, chat_buttons, made)
-        return {one.id: marks_of([*kept, *made], one.id, one.event) for one in offering.values()}
+        return {one.id: marks_of([*kept, *made], one.id, one.destination, one.event) for one in offering.values()}
+
+
+def _of_recovery(claimed: Claimed) -> bool:
+    return claimed.subscription.startswith(RECOVERY)
+
+
+def _kept(conn: Connection, claimed: Claimed) -> Marks:
+    """What was done about a failure stays on its message when that comes to say that the job recovered."""
+    here = living.c.id == claimed.subscription.removeprefix(RECOVERY)
+    row = conn.execute(select(events).join(living, living.c.event == events.c.id).where(here)).mappings().first()
+    if row is None:
+        return UNMARKED
+    failure = from_row(dict(row))
+    return Marks(lines=marks_of(rows_of(conn, [failure.id]), "", claimed.destination, failure).lines)
 
 
 def _row(nonce: str, claimed: Claimed, deed: str, now: int) -> dict[str, Any]:
@@ -152,10 +169,10 @@ def rows_of(conn: Connection, of: Iterable[str]) -> list[dict[str, Any]]:
     return found
 
 
-def marks_of(rows: Sequence[Mapping[str, Any]], delivery: str, event: Event) -> Marks:
+def marks_of(rows: Sequence[Mapping[str, Any]], delivery: str, destination: str, event: Event) -> Marks:
     """What stands on the message of a delivery: buttons that can be pressed, and what was done about the event."""
     mine = [row for row in rows if row["event"] == event.id]
-    here = [row for row in mine if row["delivery"] == delivery or row["deed"] not in LOCAL]
+    here = [row for row in mine if row["destination"] == destination or row["deed"] not in LOCAL]
     done = {row["deed"]: row for row in here if row["used_at"] is not None}
     own = {row["deed"]: row["nonce"] for row in mine if row["delivery"] == delivery and row["used_at"] is None}
     buttons = [
@@ -265,7 +282,7 @@ def _changes(conn: Connection, ids: Sequence[str]) -> dict[str, Change]:
             found[row["carrier"]] = Change(
                 event=made,
                 progress=Progress(tuple(orjson.loads(row["receipts"])), tuple(orjson.loads(row["doubts"]))),
-                marks=marks_of(rows_of(conn, [made.id]), row["id"], made),
+                marks=marks_of(rows_of(conn, [made.id]), row["id"], row["destination"], made),
                 message=row["pressed"],
             )
     return found

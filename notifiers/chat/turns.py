@@ -150,13 +150,14 @@ def _first_time(conn: Connection, heard: Heard, now: int) -> bool:
     return True
 
 
-def _record(conn: Connection, done: Done, turn: Turn) -> list[dict[str, Any]]:
-    event = _event(turn.new_id(), done, turn.now)
+def record_act(conn: Connection, done: Done, id_: str, now: int) -> Event:
+    """Leave an audit row and an event of that id, in the transaction of what was done; the event."""
+    event = _event(id_, done, now)
     append(conn, [event])
     conn.execute(
         chat_acts.insert().values(
             id=event.id,
-            at=turn.now,
+            at=now,
             person=done.person.id,
             name=storable(done.person.name),
             place=done.place,
@@ -165,6 +166,11 @@ def _record(conn: Connection, done: Done, turn: Turn) -> list[dict[str, Any]]:
             detail=storable(done.text),
         )
     )
+    return event
+
+
+def _record(conn: Connection, done: Done, turn: Turn) -> list[dict[str, Any]]:
+    event = record_act(conn, done, turn.new_id(), turn.now)
     if not done.told_here:
         return []
     seq = conn.scalar(select(events.c.seq).where(events.c.id == event.id)) or 0

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
 from sqlalchemy import Connection
 
-from notifiers.bus.embedded import append
-from notifiers.chat.tables import chat_acts
+from notifiers.chat import Person
+from notifiers.chat.turns import Done, record_act
 from notifiers.clock import from_us, to_us
-from notifiers.mutes import LONGEST_S, SHORTEST_S, SOURCE, NewMute, Unmuted, add_mutes, end_mutes, list_mutes
+from notifiers.mutes import LONGEST_S, SHORTEST_S, NewMute, Unmuted, add_mutes, end_mutes, list_mutes
 from notifiers.noise import EVERYTHING
-from notifiers.outcomes import storable
 from notifiers.settings import parse_duration
-from rules.event import Event
 from rules.topics import check_pattern
 from sensord.app import App
 from sensord.config.fields import check_destination
@@ -25,7 +22,7 @@ from sensord.web.body import read_object, text_of
 from sensord.web.endpoint import Endpoint, only
 from sensord.web.problems import Problem, answer, shown
 
-PERSON = "api"
+PERSON = Person("api", "api")
 """Who acted, where it was somebody with the daemon's token."""
 
 
@@ -81,16 +78,17 @@ class Mutes:
             id=new_id(),
             destination=destination,
             until=now + round(seconds * 1e6),
-            person=PERSON,
-            name=PERSON,
+            person=PERSON.id,
+            name=PERSON.name,
             now=now,
             pattern=topic,
             why=text_of(body, "why") or "",
         )
         why = f": {new.why}" if new.why else ""
-        text = f"{PERSON} muted {topic} in {destination} until {from_us(new.until):%Y-%m-%d %H:%M} UTC{why}"
-        act = _Act(new_id(), now, "muted", destination, text)
-        await self._app.database.write(_muted, (new, act))
+        text = f"{PERSON.name} muted {topic} in {destination} until {from_us(new.until):%Y-%m-%d %H:%M} UTC{why}"
+        detail = {"mute": new.id, "pattern": topic, "why": new.why}
+        done = Done(act="muted", person=PERSON, place=destination, text=text, detail=detail)
+        await self._app.database.write(_muted, (new, done, new_id()))
         await self._changed()
         (made,) = [one for one in await self._read() if one["id"] == new.id]
         return answer(made, 201)
@@ -109,9 +107,10 @@ class Mutes:
         if not found:
             raise Problem(404, f"no mute {shown(id_)} holds; GET /api/mutes lists those that do")
         now, place = to_us(self._app.clock.now()), found[0]["destination"]
-        text = f"{PERSON} unmuted {found[0]['job'] or found[0]['pattern']} in {place}"
-        act = _Act(self._app.clock.new_id(), now, "unmuted", place, text)
-        await self._app.database.write(_unmuted, (Unmuted(now=now, by=PERSON, id=id_), act))
+        text = f"{PERSON.name} unmuted {found[0]['job'] or found[0]['pattern']} in {place}"
+        done = Done(act="unmuted", person=PERSON, place=place, text=text, detail={"mute": id_})
+        wish = Unmuted(now=now, by=PERSON.id, id=id_)
+        await self._app.database.write(_unmuted, (wish, done, self._app.clock.new_id()))
         await self._changed()
         return answer({"id": id_, "held": found[0]["held"]})
 
@@ -120,35 +119,14 @@ class Mutes:
         self._app.published()
 
 
-@dataclass(frozen=True, slots=True)
-class _Act:
-    id: str
-    now: int
-    act: str
-    place: str
-    text: str
+def _muted(conn: Connection, batch: Sequence[tuple[NewMute, Done, str]]) -> list[None]:
+    for new, done, act in batch:
+        record_act(conn, done, act, new.now)
+    return list(add_mutes(conn, [new for new, _, _ in batch]))
 
 
-def _muted(conn: Connection, batch: Sequence[tuple[NewMute, _Act]]) -> list[None]:
-    for new, act in batch:
-        _record(conn, act, {"mute": new.id, "pattern": new.pattern, "why": new.why})
-    return list(add_mutes(conn, [new for new, _ in batch]))
-
-
-def _unmuted(conn: Connection, batch: Sequence[tuple[Unmuted, _Act]]) -> list[None]:
-    end_mutes(conn, [wish for wish, _ in batch])
-    for wish, act in batch:
-        _record(conn, act, {"mute": wish.id or ""})
+def _unmuted(conn: Connection, batch: Sequence[tuple[Unmuted, Done, str]]) -> list[None]:
+    end_mutes(conn, [wish for wish, _, _ in batch])
+    for wish, done, act in batch:
+        record_act(conn, done, act, wish.now)
     return [None] * len(batch)
-
-
-def _record(conn: Connection, act: _Act, detail: dict[str, Any]) -> None:
-    topic = f"chat.{act.act}"
-    message = storable(act.text)
-    data = {"person": PERSON, "name": PERSON, "place": act.place, "allowed": True, **detail}
-    append(
-        conn,
-        [Event(id=act.id, type=topic, topic=topic, time=from_us(act.now), source=SOURCE, message=message, data=data)],
-    )
-    values = {"person": PERSON, "name": PERSON, "place": act.place, "act": act.act, "allowed": True, "detail": message}
-    conn.execute(chat_acts.insert().values(id=act.id, at=act.now, **values))
