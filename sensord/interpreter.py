@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 
 # While the ledger's thread works, whoever lets go of the interpreter's lock for a moment waits this long to get it
 # back. Python's 5 ms would stand at every small read of the loop.
@@ -24,6 +26,26 @@ def loading() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def importing_beside(name: str) -> Iterator[None]:
+    """Import a module in a thread, while the body imports others; both are done in the end.
+
+    For one that spends its import outside the interpreter's lock: aiohttp reads the system's certificates twice,
+    measured as 0.1 s. Where it cannot be imported, whoever needs it says so.
+    """
+    thread = threading.Thread(target=_import, args=(name,), name=f"import {name}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def _import(name: str) -> None:
+    with suppress(ImportError):
+        import_module(name)
 
 
 def tune() -> None:

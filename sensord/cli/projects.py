@@ -93,7 +93,7 @@ def run(context: typer.Context) -> None:
     """Run the daemon until it is told to end (SIGTERM, Ctrl-C); jobs go on running."""
     from sensord import interpreter
 
-    with interpreter.loading():
+    with interpreter.loading(), interpreter.importing_beside("aiohttp"):
         from sensord.daemon import run_daemon
 
     raise typer.Exit(run_daemon(configuration(context)))
