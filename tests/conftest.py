@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,11 @@ import psycopg
 import pytest
 from hypothesis import settings
 from sqlalchemy import create_engine, text
+from sqlalchemy.engine import make_url
 
 from sensord.ledger.database import LedgerDatabase, open_database
+from sensord.ledger.engine import open_engine
+from sensord.ledger.schema import upgrade
 
 # Property tests judge what comes out, not how long a busy machine takes over one example.
 settings.register_profile("unhurried", deadline=None)
@@ -73,6 +78,24 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     return url
+
+
+@cache
+def made_database() -> bytes:
+    """A SQLite file as a daemon's first start leaves it: with all its tables, and nothing in them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made.db"
+        make_tables(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
+def make_tables(url: str) -> None:
+    """Do what a daemon does with an empty database at its start."""
+    engine = open_engine(make_url(url))
+    try:
+        upgrade(engine)
+    finally:
+        engine.dispose()
 
 
 @pytest.fixture

@@ -11,11 +11,15 @@ from typing import Any
 import pytest
 
 from notifiers.channels import telegram as channel
+from rules import living
 from sensord.app import App
 from tests.conftest import rows
 from tests.doubles.telegram import Limits, TelegramDouble, open_double
 from tests.sources.app_kit import JOBS, running
 from tests.sources.directory_kit import until
+
+EDIT_GAP_US = 100_000
+"""Between two edits of a run's message, where nobody reads them."""
 
 GROUP = -1_001_000_000_001
 OWNER, VIEWER, STRANGER, ADMIN = 1, 2, 3, 4
@@ -74,9 +78,12 @@ async def telegram(
     """A daemon that listens to the chats of a double; without limits on calls unless the double is given."""
     async with AsyncExitStack() as stack:
         if double is None:
-            # A double without limits is for tests of what is said, not of when: they need not wait a second for each.
-            stack.enter_context(pytest.MonkeyPatch.context()).setattr(channel.Telegram, "windows", lambda *_: ())
             double = await stack.enter_async_context(open_double(limits=Limits(enforce=False)))
+        if not double.limits.enforce:
+            # A double without limits is for tests of what is said, not of when: they need not wait a second for each.
+            hurry = stack.enter_context(pytest.MonkeyPatch.context())
+            hurry.setattr(channel.Telegram, "windows", lambda *_: ())
+            hurry.setattr(living, "EDIT_GAP_US", EDIT_GAP_US)
         options = "".join(f", {key}: {value}" for key, value in more.items())
         text = f"telegram: {{token: '{double.token}', api_url: '{double.url}'{options}}}\nchat:{roles}"
         app = await stack.enter_async_context(running(folder, text, url, jobs))

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from notifiers.channels import slack as channel
+from rules import living
 from sensord.app import App
+from tests.chat.kit import EDIT_GAP_US
 from tests.conftest import rows
 from tests.doubles.slack import Room, SlackDouble
 from tests.doubles.slack import running as serving
@@ -88,7 +90,9 @@ async def slack(
             double = await stack.enter_async_context(serving(workspace()))
         if not double.limits:
             # Tests of what is said, not of when, need not wait a second for each.
-            stack.enter_context(pytest.MonkeyPatch.context()).setattr(channel.Slack, "windows", lambda *_: ())
+            hurry = stack.enter_context(pytest.MonkeyPatch.context())
+            hurry.setattr(channel.Slack, "windows", lambda *_: ())
+            hurry.setattr(living, "EDIT_GAP_US", EDIT_GAP_US)
         keys = {"token": double.token, "api_url": f"{double.url}/api/", "app_token": double.people.app_token, **more}
         options = ", ".join(f"{key}: '{value}'" for key, value in keys.items() if value is not None)
         app = await stack.enter_async_context(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from notifiers.channels import telegram_chat
 from tests.chat.kit import OWNER, Telegram, telegram
 from tests.doubles.telegram import Limits, TelegramDouble, open_double
 from tests.doubles.telegram_judge import Refusal
@@ -23,7 +24,10 @@ from tests.sources.directory_kit import until
         (Refusal(502, "Bad Gateway"), "Bad Gateway", False),
     ],
 )
-async def test_trouble_is_said_and_waited_out(tmp_path: Path, refusal: Refusal, trouble: str, told: bool) -> None:
+async def test_trouble_is_said_and_waited_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refusal: Refusal, trouble: str, told: bool
+) -> None:
+    monkeypatch.setattr(telegram_chat, "_PAUSE", 0.1)
     async with open_double(limits=Limits(enforce=False)) as double:
         double.refusals += [refusal, refusal]
         async with telegram(tmp_path, double=double) as it:

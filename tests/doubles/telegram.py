@@ -52,6 +52,8 @@ TOKEN = "4242:this-is-no-real-token"
 class TelegramDouble:
     """The server's state; see the module's words."""
 
+    limits = Limits()
+
     def __init__(
         self,
         *,
@@ -72,6 +74,7 @@ class TelegramDouble:
         self.requests: list[Call] = []
         self.committed: list[Call] = []
         self.world = World(self.chats, now)
+        self.limits = limits
         self._turnstile = Turnstile(limits, monotonic)
         self._monotonic = monotonic
         self._sleep = sleep

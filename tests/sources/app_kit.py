@@ -19,7 +19,7 @@ from sensord.ledger.requests import request_runs
 from sensord.ledger.tables import TERMINAL
 from sensord.ledger.wishes import NewRun
 from sensord.sensing import new_run
-from tests.conftest import rows
+from tests.conftest import made_database, rows
 from tests.sources.directory_kit import until
 
 JOBS = """
@@ -38,6 +38,8 @@ def configured(folder: Path, text: str, jobs: str = JOBS) -> Config:
 @asynccontextmanager
 async def running(folder: Path, text: str, url: str | None = None, jobs: str = JOBS) -> AsyncIterator[App]:
     """The whole daemon without its HTTP server, on SQLite or the database at that URL."""
+    if url is None and not (folder / "sensord.db").exists():
+        (folder / "sensord.db").write_bytes(made_database())
     config = configured(folder, f"database: {url or 'sqlite:///sensord.db'}\n{text}", jobs)
     async with open_app(config) as app, anyio.create_task_group() as group:
         await group.start(app.run)

@@ -160,11 +160,16 @@ class Sensor:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Give way to the others until this holds; fail after a long while."""
+    """Give way to the others until this holds; fail after a long while.
+
+    Other threads and processes need the processors: a busy wait has starved two daemons for a minute, and conditions
+    that ask the database are work for it. So the longer it takes, the more rarely it is looked at: what is late by a
+    tenth does no harm.
+    """
+    began = anyio.current_time()
     with anyio.fail_after(LONG):
         while not condition():  # noqa: ASYNC110 - anything is waited for here, files and other processes too
-            # Other threads and processes need the processors: a busy wait has starved two daemons for a minute.
-            await anyio.sleep(0.001)
+            await anyio.sleep(min(max(0.001, (anyio.current_time() - began) / 10), 0.02))
 
 
 @asynccontextmanager
