@@ -1,4 +1,4 @@
-"""A real Dagster in a virtual environment of its own: its dependencies (watchdog below 7, graphql-core) are not ours.
+"""A real Dagster in a virtual environment of its own, so that ours are not what makes it work, nor the other way.
 
 Made on first use, in about half a minute, in `.venv-dagster` beside the sources; `SENSORD_DAGSTER_PYTHON` names
 the interpreter of one that is there already.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import signal
@@ -105,10 +106,11 @@ async def test_when_the_kernel_has_no_watch_left_folders_are_polled_with_a_warni
 async def test_when_there_is_no_inotify_at_all_the_folder_is_polled_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def none(_: object) -> int:
-        raise OSError(errno.EMFILE, "inotify instance limit reached")
+    def none() -> int:
+        ctypes.set_errno(errno.EMFILE)
+        return -1
 
-    monkeypatch.setattr("watchdog.observers.inotify_c.InotifyFD._create_inotify_fd", none)
+    monkeypatch.setattr("sensord.sources.directory_watch.inotify_init", none)
     hand = HandClock()
     async with sensing(tmp_path, clock=hand.clock) as sensor:
         (tmp_path / "x").write_bytes(b"1")
