@@ -88,17 +88,6 @@ def test_a_text_of_every_length_arrives_whole_and_in_order(alphabet: str) -> Non
         check_whole(Message(title="", body=[Text(source[:size])]), source[:size])
 
 
-@pytest.mark.campaign
-@pytest.mark.parametrize("alphabet", ALPHABETS)
-def test_campaign_every_length_to_200_000(alphabet: str) -> None:
-    source = "x" + ALPHABETS[alphabet] * 100_000
-    for size in range(1, 200_000, 97):
-        text = source[:size]
-        while units(text) > 200_000:
-            text = text[: -max(1, (units(text) - 200_000) // 5)]
-        check_whole(Message(title="", body=[Text(text)]), text)
-
-
 async def test_the_longest_text_arrives_over_http() -> None:
     text = "".join(random.Random(7).choices("abc дом 🙂<&>\n", k=60_000))
     async with slack() as (channel, double):
