@@ -29,7 +29,8 @@ from sensord.chat import Chats, claiming, open_chats
 from sensord.config import Config, JobConfig
 from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
-from sensord.launchers.command import CommandConfig, Commands, open_commands
+from sensord.launchers.command import open_commands
+from sensord.launching import forget_ended, open_launchers
 from sensord.ledger.database import LedgerDatabase, open_database
 from sensord.progress import Watching
 from sensord.retention import Kept, keep_bounded
@@ -129,7 +130,8 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         channels = await _open_channels(config, database, clock, stack)
         delivery = await stack.enter_async_context(_delivery(config, database, channels, clock))
         hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
-        launchers = {name: _launcher(commands, name, job) for name, job in config.jobs.items()}
+        launchers = await stack.enter_async_context(open_launchers(config, commands, clock=clock))
+        await forget_ended(config, database)
         checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}
         jobs = {name: _job(config.jobs[name], launchers[name], hooks[name], checks[name]) for name in config.jobs}
         feed = EventFeed(database, clock)
@@ -237,12 +239,6 @@ def _delivery(
         living=living,
         claiming=claiming(config, clock),
     )
-
-
-def _launcher(commands: Commands, name: str, job: JobConfig) -> Launcher:
-    if isinstance(job.launcher, CommandConfig):
-        return commands.launcher(name, job.launcher, timeout=job.timeout)
-    raise TypeError(f"job {name}: no launcher is known for {type(job.launcher).__name__}")
 
 
 def _job(job: JobConfig, launcher: Launcher, hooks: Hooks, check: Callable[[Any], str | None]) -> Job:

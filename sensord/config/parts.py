@@ -24,6 +24,7 @@ from sensord.config.fields import (
     TreeTemplate,
 )
 from sensord.launchers.command import CommandConfig
+from sensord.launchers.http import HttpConfig
 from sensord.partitions import PartitionsConfig
 from sensord.secrets import redact
 from sensord.sources.dagster import DagsterConfig
@@ -37,7 +38,10 @@ from sensord.sources.topic import TopicConfig
 
 # Adding a launcher or a source is one line here: the key that names it, and its model. A launcher's fields stand
 # among the job's own, the key being one of them; a source's stand below the key.
-LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (("command", CommandConfig),)
+LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (
+    ("command", CommandConfig),
+    ("http", HttpConfig),
+)
 SOURCES: tuple[tuple[str, type[Settings]], ...] = (
     ("dagster", DagsterConfig),
     ("directory", DirectoryConfig),

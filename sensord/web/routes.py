@@ -8,6 +8,7 @@ from aiohttp import web
 from sensord.app import App
 from sensord.web import schemas
 from sensord.web.backfill_routes import backfill_endpoints
+from sensord.web.callback import Callbacks
 from sensord.web.chat import ChatPeople
 from sensord.web.dead_letters import DeadLetters
 from sensord.web.endpoint import Endpoint, one, only
@@ -46,6 +47,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *Mutes(app).endpoints(),
         *slack_endpoints(app),
         *TelegramUpdates(app).endpoints(),
+        *Callbacks(app).endpoints(),
         *Lists(app).endpoints(),
         *_looking(app, closing),
         *_health(app, metrics),

@@ -24,7 +24,9 @@ from notifiers.clock import Clock
 from notifiers.sending import Sending
 from sensord import event_log, sensors
 from sensord.cli import main
+from sensord.elsewhere_notes import Notes
 from sensord.launchers.command_link import Link
+from sensord.launchers.http_wire import Wire
 from sensord.ledger import database
 from sensord.sources.dagster_graphql import Graph
 from sensord.sources.directory_files import Files
@@ -51,6 +53,8 @@ LOOKS: dict[str, tuple[Any, str]] = {
     "ask": (Graph, "ask"),
     "order": (PythonSource, "_order"),
     "hear": (PythonSource, "_heard"),
+    "note": (Notes, "write"),
+    "request": (Wire, "ask"),
 }
 
 

@@ -1,0 +1,48 @@
+"""The launchers of the configuration's jobs, each opened only where a job has it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from sqlalchemy import Connection, select
+
+from notifiers.clock import Clock
+from sensord.config import Config
+from sensord.launchers import Launcher
+from sensord.launchers.command import CommandConfig, Commands
+from sensord.launchers.http import HttpConfig, open_http
+from sensord.ledger.database import LedgerDatabase
+from sensord.ledger.tables import TERMINAL, runs
+
+
+@asynccontextmanager
+async def open_launchers(config: Config, commands: Commands, *, clock: Clock) -> AsyncIterator[dict[str, Launcher]]:
+    """A launcher for each job, by its name."""
+    launchers: dict[str, Launcher] = {}
+    async with AsyncExitStack() as stack:
+        http = None
+        for name, job in config.jobs.items():
+            match job.launcher:
+                case CommandConfig():
+                    launchers[name] = commands.launcher(name, job.launcher, timeout=job.timeout)
+                case HttpConfig():
+                    if http is None:
+                        http = await stack.enter_async_context(open_http(config.state, clock=clock))
+                    launchers[name] = http.launcher(name, job.launcher, timeout=job.timeout)
+                case other:
+                    raise TypeError(f"job {name}: no launcher is known for {type(other).__name__}")
+        yield launchers
+
+
+async def forget_ended(config: Config, database: LedgerDatabase) -> None:
+    """Let go of what is noted of attempts elsewhere whose outcome was committed just before a crash."""
+    if (config.state / "elsewhere").is_dir():
+        from sensord.elsewhere_notes import Notes
+
+        Notes(config.state).forget_all_but(await database.read(_open_tokens))
+
+
+def _open_tokens(conn: Connection) -> frozenset[str]:
+    query = select(runs.c.id, runs.c.attempt).where(runs.c.status.notin_(TERMINAL))
+    return frozenset(f"{run}.{attempt}" for run, attempt in conn.execute(query))

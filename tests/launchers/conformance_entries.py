@@ -1,0 +1,150 @@
+"""Every kind of launcher, with its outside. A new launcher is one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.doubles.airflow import TOKEN, AirflowDouble
+from tests.doubles.gitlab import ACCESS, TRIGGER, GitLabDouble
+from tests.doubles.rest import Plain, RestDouble
+from tests.launchers.conformance_kit import Outside
+
+PLAIN = (
+    '{{timeout: {timeout}, http: {{url: "{url}/runs", idempotency_header: Idempotency-Key, allow_private: true, '
+    'body: {{path: "{{{{ run.config.path }}}}"}}, link: "{url}/page/{{{{ started.id }}}}", '
+    'follow: {{url: "{url}/runs/{{{{ started.id }}}}", every: 100ms, succeeded: "answer.state == \'success\'", '
+    "failed: \"answer.state == 'failed'\", cancelled: \"answer.state == 'cancelled'\", "
+    'error: "{{{{ answer.note }}}}", metadata: {{note: "{{{{ answer.note }}}}"}}}}, '
+    'cancel: {{url: "{url}/runs/{{{{ started.id }}}}", method: DELETE}}}}}}'
+)
+AIRFLOW = (
+    '{{timeout: {timeout}, http: {{url: "{url}/api/v2/dags/etl/dagRuns", allow_private: true, '
+    'headers: {{Authorization: "Bearer {token}"}}, already: [409], '
+    'body: {{dag_run_id: "{{{{ run.token }}}}", logical_date: null, conf: "{{{{ run.config }}}}"}}, '
+    'link: "{url}/dags/etl/runs/{{{{ run.token }}}}", '
+    'follow: {{url: "{url}/api/v2/dags/etl/dagRuns/{{{{ run.token }}}}", every: 100ms, '
+    "succeeded: \"answer.state == 'success'\", failed: \"answer.state == 'failed'\"}}, "
+    'cancel: {{url: "{url}/api/v2/dags/etl/dagRuns/{{{{ run.token }}}}", method: PATCH, body: {{state: failed}}}}}}}}'
+)
+GITLAB = (
+    '{{timeout: {timeout}, http: {{url: "{url}/api/v4/projects/7/trigger/pipeline", allow_private: true, '
+    'headers: {{PRIVATE-TOKEN: "{access}"}}, '
+    'body: {{token: "{trigger}", ref: main, variables: {{SENSORD_TOKEN: "{{{{ run.token }}}}", '
+    'INPUT: "{{{{ run.config.path }}}}"}}}}, link: "{{{{ started.web_url }}}}", '
+    'follow: {{url: "{url}/api/v4/projects/7/pipelines/{{{{ started.id }}}}", every: 100ms, '
+    "succeeded: \"answer.status == 'success'\", failed: \"answer.status in ['failed', 'skipped']\", "
+    "cancelled: \"answer.status == 'canceled'\"}}, "
+    'find: {{url: "{url}/api/v4/projects/7/pipelines?source=trigger&per_page=100'
+    '&updated_after={{{{ run.asked_at }}}}", '
+    'detail: "{url}/api/v4/projects/7/pipelines/{{{{ item.id }}}}/variables", '
+    "match: \"detail | selectattr('key', 'equalto', 'SENSORD_TOKEN') | map(attribute='value') | list == [run.token]\", "
+    "within: 300ms}}, "
+    'cancel: {{url: "{url}/api/v4/projects/7/pipelines/{{{{ started.id }}}}/cancel"}}}}}}'
+)
+NOTE = (
+    'printf "%s\\n" "$SENSORD_RUN_ID.$SENSORD_ATTEMPT" >> "$1/started"; '
+    'until [ -e "$1/$SENSORD_RUN_ID.$SENSORD_ATTEMPT" ]; do sleep 0.02; done; '
+    'exit "$(cat "$1/$SENSORD_RUN_ID.$SENSORD_ATTEMPT")"'
+)
+
+
+class Processes:
+    """Commands that wait for a file which says how they end."""
+
+    def __init__(self, folder: Path, timeout: str) -> None:
+        self.folder = folder
+        script = NOTE.replace("'", "''")
+        self.config = f"{{timeout: {timeout}, command: [sh, -c, '{script}', sh, '{folder}']}}"
+
+    def starts(self, token: str) -> int:
+        started = self.folder / "started"
+        return started.read_text().split().count(token) if started.exists() else 0
+
+    def finish(self, token: str, how: str) -> None:
+        spare = self.folder / f"{token}.new"
+        spare.write_text("0" if how == "succeeded" else "3")
+        spare.rename(self.folder / token)
+
+    def runs(self, token: str) -> bool:
+        run_id, _, attempt = token.partition(".")
+        wanted = {f"SENSORD_RUN_ID={run_id}".encode(), f"SENSORD_ATTEMPT={attempt}".encode()}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                try:
+                    if wanted <= set((entry / "environ").read_bytes().split(b"\0")):
+                        return True
+                except OSError:
+                    continue
+        return False
+
+
+class Served:
+    """A double, as an outside."""
+
+    def __init__(self, double: RestDouble, config: str) -> None:
+        self.double = double
+        self.config = config
+        self.faults = double.faults
+
+    def starts(self, token: str) -> int:
+        return self.double.starts[token]
+
+    def finish(self, token: str, how: str) -> None:
+        self.double.finish(token, {"succeeded": "success"}.get(how, how))
+
+    def runs(self, token: str) -> bool:
+        return self.double.starts[token] > 0 and self.double.state(token) in ("created", "queued", "running")
+
+    def down(self) -> None:
+        self.double.down()
+
+    def up(self) -> None:
+        self.double.up()
+
+
+@contextmanager
+def commands(folder: Path, timeout: str) -> Iterator[Processes]:
+    (folder / "outside").mkdir()
+    yield Processes(folder / "outside", timeout)
+
+
+@contextmanager
+def plain(_folder: Path, timeout: str) -> Iterator[Served]:
+    with Plain().served() as double:
+        yield Served(double, PLAIN.format(url=double.url, timeout=timeout))
+
+
+@contextmanager
+def airflow(_folder: Path, timeout: str) -> Iterator[Served]:
+    with AirflowDouble().served() as double:
+        yield Served(double, AIRFLOW.format(url=double.url, token=TOKEN, timeout=timeout))
+
+
+@contextmanager
+def gitlab(_folder: Path, timeout: str) -> Iterator[Served]:
+    with GitLabDouble().served() as double:
+        yield Served(double, GITLAB.format(url=double.url, trigger=TRIGGER, access=ACCESS, timeout=timeout))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A launcher and its outside. `breakable`: it may be away. `recipe`: it is another's, configured in a known way."""
+
+    name: str
+    outside: Callable[[Path, str], AbstractContextManager[Outside]]
+    breakable: bool = True
+    recipe: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+
+KINDS = (
+    Kind("command", commands, breakable=False),
+    Kind("http", plain),
+    Kind("airflow", airflow, recipe=True),
+    Kind("gitlab", gitlab, recipe=True),
+)
