@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from random import Random
 
 import anyio
@@ -29,12 +30,14 @@ from notifiers.message import Message
 from notifiers.noise import Held
 from notifiers.outcomes import Patience
 from notifiers.owner import Owner
+from notifiers.reading import ENGLISH, Reader
+from notifiers.reading.templates import NOTHING, Own
+from notifiers.reading.tongues import Tongues, post_notices
 from notifiers.recoveries import Recoveries
 from notifiers.routing import Routing
 from notifiers.sending import Sending
 from notifiers.store import Claimed, Result, Waiting, claim, requeue, resume
 from notifiers.waiting import WaitingRoom
-from notifiers.wording import to_message
 from rules.event import Event
 from rules.lanes import Item
 
@@ -59,6 +62,7 @@ class Delivery:
         clock: Clock,
         *,
         bursts: Bursts,
+        tongues: Tongues,
         base_url: str | None = None,
     ) -> None:
         self._database = database
@@ -67,10 +71,21 @@ class Delivery:
         self._sending = sending
         self._clock = clock
         self._living = living
+        self._tongues = tongues
+        tongues.readers = lambda: routing.directory.readers
         self._recoveries = Recoveries(database, clock, waiting.admit)
         routing.also_wants(self._recoveries.wants)
         self._events = Bell(clock)
-        self._holding = Holding(database, clock, routing, waiting, bursts, refresh=self._take_in, base_url=base_url)
+        self._holding = Holding(
+            database,
+            clock,
+            routing,
+            waiting,
+            bursts,
+            refresh=self._take_in,
+            voice=tongues.of_digest,
+            base_url=base_url,
+        )
         self._backlog = Backlog(database, clock, routing, waiting.admit)
         self._calls: set[anyio.CancelScope] = set()
         self._idle = Bell(clock)
@@ -87,6 +102,8 @@ class Delivery:
         await self._waiting.reload(self._routing.directory.paused)
         await self._recoveries.open()
         await self._holding.calm(self._waiting.destinations)
+        self._tongues.templates.told_now()
+        await self._tell_of_templates()
         async with anyio.create_task_group() as calls:
             try:
                 async with anyio.create_task_group() as tasks:
@@ -142,7 +159,8 @@ class Delivery:
                     self._waiting.settled(item, None)
                     self._holding.ring()
                     return
-                result = await self._sending.attempt(claimed)
+                result = await self._sending.attempt(replace(claimed, reader=self._tongues.reader(claimed)))
+                await self._tell_of_templates()
                 self._waiting.called(item, claimed)
                 recorded = await self._database.write(self._living.record, result)
                 self._waiting.settled(item, result if recorded else None)
@@ -166,6 +184,11 @@ class Delivery:
     def expect(self, waiting: Iterable[Waiting]) -> None:
         """Deliveries were made by other hands: send them, without a look at all the others."""
         self._waiting.admit(waiting)
+
+    async def _tell_of_templates(self) -> None:
+        """The owner is told of what is broken in the templates, once for each place and reason."""
+        while (notice := self._tongues.trouble()) is not None:
+            self._waiting.admit(await self._database.write(post_notices, notice))
 
     async def refresh(self) -> None:
         """Take in what changed in the database by other hands: replays, resumed and moved destinations."""
@@ -219,6 +242,8 @@ async def open_delivery(
     claiming: Op[str, Claimed | None] = claim,
     living: Collection[str] | None = None,
     digested: Collection[str] = (),
+    own: Own = NOTHING,
+    reader: Reader = ENGLISH,
 ) -> AsyncIterator[Delivery]:
     """A Delivery whose `run` is to be started.
 
@@ -226,14 +251,17 @@ async def open_delivery(
     air for one channel; `front` is about how many deliveries of one severity of one destination are in memory.
     `claiming` is how deliveries are claimed: `notifiers.store.claim`, or what puts buttons on their messages with it.
     `living` are the channels where a run is one message that changes; by default those that can edit. `digested` are
-    the channels on which a destination that is told too much at once is told in digests.
+    the channels on which a destination that is told too much at once is told in digests. `own` are a team's templates,
+    and `reader` is who reads where nothing is said about that; `wording` says every event in its own way instead.
     """
+    told = Owner(owner, clock, has_inbox="inbox" in channels)
+    tongues = Tongues(told, clock, own=own, reader=reader, base_url=base_url, wording=wording)
     sending = Sending(
         channels,
-        wording or (lambda event: to_message(event, base_url=base_url)),
+        tongues.voice,
         clock=clock,
         patience=patience or Patience(),
-        owner=Owner(owner, clock, has_inbox="inbox" in channels),
+        owner=told,
         random=random or Random(),
     )
     waiting = WaitingRoom(database, channels, clock, per_channel=per_channel, front=front)
@@ -241,4 +269,4 @@ async def open_delivery(
     editable = {name for name, channel in channels.items() if isinstance(channel, Editable)}
     lives = Living(editable if living is None else editable & set(living), clock, claiming)
     routing = Routing(database, clock, bursts, lives.edits)
-    yield Delivery(database, routing, waiting, sending, lives, clock, bursts=bursts, base_url=base_url)
+    yield Delivery(database, routing, waiting, sending, lives, clock, bursts=bursts, tongues=tongues, base_url=base_url)

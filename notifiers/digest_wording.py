@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from notifiers.message import Attachment, Message, Pre, Text
+from notifiers.noise import EVERYTHING
+from notifiers.reading.templates import Voice
 from notifiers.text import csv_file
 from rules.event import Event, Severity, rfc3339
 from rules.noise import Mute
@@ -28,48 +30,56 @@ class Ended:
     by: str
 
 
-def digest_title(count: int, causes: Sequence[str], ended: Sequence[Ended]) -> str:
+def digest_title(count: int, causes: Sequence[str], ended: Sequence[Ended], voice: Voice) -> str:
     """What happened, in a sentence: `causes` are `burst`, `quiet`, `schedule` or `mute:…`, as deliveries have them."""
-    messages = _messages(count)
     if len(ended) == 1 and ended[0].held == count:
-        return _over(ended[0])
+        return _over(ended[0], voice)
     if ended:
-        return f"{'; '.join(_over(one) for one in ended)}; {messages} in all" if count else _several(ended)
+        said = "; ".join(_over(one, voice) for one in ended)
+        return voice.say("digest.in all", said=said, count=count) if count else said
     kinds = {cause.partition(":")[0] for cause in causes}
-    if kinds == {"burst"}:
-        return f"{messages} came close together"
-    if kinds == {"quiet"}:
-        return f"{messages} came in the quiet hours"
-    if kinds == {"schedule"}:
-        return f"{messages} since the last digest"
-    return f"{messages} were held back"
+    (kind,) = kinds if len(kinds) == 1 else ("held",)
+    return voice.say(f"digest.{kind if kind in _KINDS else 'held'}", count=count)
 
 
-def _several(ended: Sequence[Ended]) -> str:
-    return "; ".join(_over(one) for one in ended)
+_KINDS = ("burst", "quiet", "schedule")
+_ENDS = ("it succeeded", "its time is over")
 
 
-def _over(ended: Ended) -> str:
-    came = _messages(ended.held) + " came meanwhile" if ended.held else "nothing came meanwhile"
-    return f"The mute of {ended.mute.about} ended ({ended.by}): {came}"
+def _over(ended: Ended, voice: Voice) -> str:
+    by = voice.say(f"mute.{ended.by}") if ended.by in _ENDS else ended.by
+    about = _about(ended.mute, voice)
+    if not ended.held:
+        return voice.say("mute.ended empty", about=about, by=by)
+    return voice.say("mute.ended", about=about, by=by, count=ended.held)
 
 
-def digest_message(title: str, events: Sequence[Event], *, files: bool, base_url: str | None) -> Message:
+def _about(mute: Mute, voice: Voice) -> str:
+    """What a mute silences."""
+    if mute.job is not None:
+        return voice.say("mute.job", job=mute.job)
+    return voice.say("mute.everything") if mute.pattern == EVERYTHING else mute.pattern
+
+
+def digest_message(title: str, events: Sequence[Event], voice: Voice, *, files: bool, base_url: str | None) -> Message:
     """The message that stands for all of these events, oldest first. Each of them is in it, or in its file."""
     severity = max((event.severity for event in events), default=Severity.info)
     if len(events) <= FEW:
-        facts = [(_at(event.time), f"{event.severity.name} {event.topic}: {_line(event.message)}") for event in events]
+        facts = [
+            (voice.language.moment(event.time), f"{_severity(event, voice)} {event.topic}: {_line(event, voice)}")
+            for event in events
+        ]
         return Message(title=title, severity=severity, facts=facts)
-    more, facts = _by_topic(events)
+    more, facts = _by_topic(events, voice)
     body: list[Text | Pre] = [Text(more)] if more else []
     if not files:
         lines = "\n".join(f"{rfc3339(one.time)} {one.severity.name} {one.topic}: {one.message}" for one in events)
-        return Message(title=title, severity=severity, facts=facts, body=[*body, Pre(lines, "each of them")])
+        return Message(title=title, severity=severity, facts=facts, body=[*body, Pre(lines, voice.say("digest.each"))])
     file = Attachment("messages.csv", csv_file(*_table(events, base_url)))
     return Message(title=title, severity=severity, facts=facts, body=body, attachments=[file])
 
 
-def _by_topic(events: Sequence[Event]) -> tuple[str, list[tuple[str, str]]]:
+def _by_topic(events: Sequence[Event], voice: Voice) -> tuple[str, list[tuple[str, str]]]:
     """A line for each of the topics that matter most, and a sentence about the others."""
     of: dict[str, list[Event]] = {}
     for event in events:
@@ -77,11 +87,31 @@ def _by_topic(events: Sequence[Event]) -> tuple[str, list[tuple[str, str]]]:
     groups = sorted(of.items(), key=lambda one: (-max(event.severity for event in one[1]), -len(one[1]), one[0]))
     facts = []
     for topic, group in groups[:TOPICS]:
-        worst = max(event.severity for event in group)
-        facts.append((topic, f"{len(group):,} × {worst.name}, last {_at(group[-1].time)}: {_line(group[-1].message)}"))  # noqa: RUF001
+        worst, last = max(group, key=lambda event: event.severity), group[-1]
+        at, line = voice.language.moment(last.time), _line(last, voice)
+        facts.append(
+            (topic, voice.say("digest.line", count=len(group), severity=_severity(worst, voice), at=at, line=line))
+        )
     rest = groups[TOPICS:]
-    more = f"{sum(len(group) for _, group in rest):,} more on {len(rest):,} other topics" if rest else ""
-    return more, facts
+    if not rest:
+        return "", facts
+    topics = voice.say("digest.other topics", count=len(rest))
+    return voice.say("digest.more", count=sum(len(group) for _, group in rest), topics=topics), facts
+
+
+def _severity(event: Event, voice: Voice) -> str:
+    return voice.say(f"severity.{event.severity.name}")
+
+
+def _line(event: Event, voice: Voice) -> str:
+    """An event in a line. Its own words are English where the daemon made them, and then its title is said instead."""
+    text = event.message
+    if voice.language.lang != "en" and event.type.partition(".")[0] in ("run", "quality", "sensor"):
+        about = event.data.get("error") or event.data.get("detail") or event.data.get("reason")
+        title = voice.message(event).title
+        text = f"{title}: {voice.language.show(about).strip()}" if about else title
+    line = text.strip().partition("\n")[0]
+    return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
 
 
 def _table(events: Sequence[Event], base_url: str | None) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -96,25 +126,12 @@ def _table(events: Sequence[Event], base_url: str | None) -> tuple[Sequence[str]
     return header, rows
 
 
-def reminder(mute: Mute, waiting: int, end: datetime) -> Message:
+def reminder(mute: Mute, waiting: int, end: datetime, voice: Voice) -> Message:
     """That something is still muted."""
-    until = "until it succeeds, at the latest" if mute.job is not None else "until"
-    facts = [("set by", mute.who)]
+    facts = [(voice.say("mute.set by"), mute.who)]
     if mute.why:
-        facts.append(("why", mute.why))
-    facts.append(("waiting", _messages(waiting)))
-    title = f"Still muted: {mute.about}, {until} {_at(end)}"
-    return Message(title=title, facts=facts, body=[Text("/unmute ends it, and tells what waits.")])
-
-
-def _messages(count: int) -> str:
-    return "1 message" if count == 1 else f"{count:,} messages"
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment:%d %b %H:%M} UTC"
-
-
-def _line(text: str) -> str:
-    line = text.strip().partition("\n")[0]
-    return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
+        facts.append((voice.say("mute.why"), mute.why))
+    facts.append((voice.say("mute.waiting"), voice.say("messages", count=waiting)))
+    name = "mute.still job" if mute.job is not None else "mute.still"
+    title = voice.say(name, about=_about(mute, voice), until=voice.language.moment(end))
+    return Message(title=title, facts=facts, body=[Text(voice.say("mute.unmute"))])

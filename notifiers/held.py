@@ -18,9 +18,11 @@ from notifiers.living import RECOVERY, Ask, Later
 from notifiers.living_tables import living
 from notifiers.mutes import end_due, first_due, remind_due
 from notifiers.noise import ASKED_FOR, BURST, DIGEST, Held, Noise
+from notifiers.reading.templates import Voice
 from notifiers.store import Claimed, Waiting
 from notifiers.subscriptions import version
 from notifiers.tables import deliveries, events
+from notifiers.wording import english
 from rules.event import Event, Severity
 from rules.noise import Queued, singles
 
@@ -139,7 +141,8 @@ def next_due(conn: Connection) -> int | None:
 class Release:
     """Let out what is due, by what holds as of that version of the subscriptions.
 
-    `storms` are the destinations that are told in digests, and when the next one is.
+    `storms` are the destinations that are told in digests, and when the next one is. `voice` speaks to a destination
+    because of some subscriptions.
     """
 
     now: datetime
@@ -148,6 +151,7 @@ class Release:
     storms: Mapping[str, int]
     resolve: Callable[[str], str]
     new_id: Callable[[], str]
+    voice: Callable[[str, Sequence[str]], Voice] = lambda _to, _subscriptions: english()
     base_url: str | None = None
 
 
@@ -199,7 +203,8 @@ def _release(conn: Connection, one: Release) -> Released:
         there.ended.append(Ended(ended.mute, sum(row["held_by"] == by for row, _ in there.rows), ended.by))
     waiting = [row for to, what in out.items() for row in _let_out(conn, to, what, one)]
     for mute, to, count, end in remind_due(conn, one.now, noise, one.resolve):
-        waiting.append(insert_digest(conn, reminder(mute, count, end), to, [], seq=0, new_id=one.new_id, now=now))
+        told = reminder(mute, count, end, one.voice(to, ()))
+        waiting.append(insert_digest(conn, told, to, [], seq=0, new_id=one.new_id, now=now))
     bursts = {to: sum(row["held_by"] == BURST for row, _ in what.rows) for to, what in out.items()}
     return Released(waiting=tuple(map(_waiting, waiting)), changed=bool(over), bursts=bursts)
 
@@ -232,9 +237,10 @@ def _let_out(conn: Connection, to: str, what: _Out, one: Release) -> list[Mappin
     found: list[Mapping[str, Any]] = [{**row, "next_attempt_at": None, "error": None} for row in tried]
     if fresh or what.ended:
         told = [event for _, event in fresh]
-        title = digest_title(len(fresh), [row["held_by"] or "" for row, _ in fresh], what.ended)
+        voice = one.voice(to, [row["subscription"] for row, _ in fresh])
+        title = digest_title(len(fresh), [row["held_by"] or "" for row, _ in fresh], what.ended, voice)
         files = to.partition(":")[0] in WITH_FILES
-        message = digest_message(title, told, files=files, base_url=one.base_url)
+        message = digest_message(title, told, voice, files=files, base_url=one.base_url)
         members = [row["id"] for row, _ in fresh]
         seq = max((row["event_seq"] for row, _ in fresh), default=0)
         found.append(insert_digest(conn, message, to, members, seq=seq, new_id=one.new_id, now=to_us(one.now)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from math import inf
 
@@ -13,6 +13,7 @@ from notifiers.clock import Clock, from_us, to_us
 from notifiers.database import Database
 from notifiers.held import Crowd, Release, hold_crowds, next_due, release
 from notifiers.noise import BURST, Held
+from notifiers.reading.templates import Voice
 from notifiers.routing import Routing
 from notifiers.waiting import WaitingRoom
 from rules.noise import SINGLES, over_budget
@@ -35,6 +36,7 @@ class Holding:
         bursts: Bursts,
         *,
         refresh: Callable[[], Awaitable[None]],
+        voice: Callable[[str, Sequence[str]], Voice],
         base_url: str | None,
     ) -> None:
         self._database = database
@@ -43,6 +45,7 @@ class Holding:
         self._waiting = waiting
         self._bursts = bursts
         self._refresh = refresh
+        self._voice = voice
         self._base_url = base_url
         self._bell = Bell(clock)
 
@@ -85,6 +88,7 @@ class Holding:
             storms=storms,
             resolve=directory.resolve,
             new_id=self._clock.new_id,
+            voice=self._voice,
             base_url=self._base_url,
         )
 

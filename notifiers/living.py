@@ -20,9 +20,11 @@ from notifiers.channels import Receipt
 from notifiers.clock import Clock, to_us
 from notifiers.database import Op
 from notifiers.living_tables import living
+from notifiers.reading import Reader, read_reader
 from notifiers.shown import Shown, way_of
 from notifiers.store import Claimed, Result
 from notifiers.tables import deliveries, events
+from rules.event import Event
 from rules.living import FAILURES, Place, due, place_of, state_named, state_of
 
 RECOVERY = "recovery:"
@@ -101,7 +103,8 @@ class Living:
         here = (living.c.run == one.event.run) & (living.c.destination == one.destination)
         row: Row | None = conn.execute(select(living).where(here)).mappings().first()
         if (way := way_of(one.progress)) is not None:
-            return Shown(id=row["id"] if row else "", way=way, state=state, receipt=_receipt(row)), row
+            reader = read_reader(row["reader"]) if row else None
+            return Shown(id=row["id"] if row else "", way=way, state=state, receipt=_receipt(row), reader=reader), row
         place = place_of(state, one.seq)
         if row is not None and place_of(row["state"], row["event_seq"]) >= place:
             return f"message {_receipt_id(row)} shows a later state of the run: {row['state']}"
@@ -142,7 +145,8 @@ def _put_back(conn: Connection, one: Claimed, **values: Any) -> None:
 
 def _change(row: Row, state: str) -> Shown:
     way: Any = "edit" if row["refused"] is None else "again"
-    return Shown(id=row["id"], way=way, state=state, receipt=_receipt(row), refused=row["refused"])
+    reader = read_reader(row["reader"])
+    return Shown(id=row["id"], way=way, state=state, receipt=_receipt(row), refused=row["refused"], reader=reader)
 
 
 def _receipt(row: Row | None) -> Receipt | None:
@@ -150,6 +154,12 @@ def _receipt(row: Row | None) -> Receipt | None:
         return None
     found = orjson.loads(row["receipt"])
     return Receipt(id=str(found.pop("id")), data=found)
+
+
+def reader_of(conn: Connection, event: Event, destination: str) -> Reader | None:
+    """Who the message of the event's run was written for at that destination, where it has one that changes."""
+    here = (living.c.run == event.run) & (living.c.destination == destination)
+    return read_reader(conn.scalar(select(living.c.reader).where(here)))
 
 
 def _receipt_id(row: Row) -> str:
@@ -197,7 +207,8 @@ def _remember(conn: Connection, result: Result, shown: Shown) -> None:
     values |= {"receipt": orjson.dumps(first).decode(), "refused": None}
     if not conn.execute(update(living).where(here).values(**values)).rowcount:
         about = {"run": claimed.event.run, "destination": claimed.destination}
-        conn.execute(living.insert().values(id=shown.id, edits=0, recovered_by=None, **about, **values))
+        made = {"id": shown.id, "edits": 0, "recovered_by": None, "reader": claimed.reader.text}
+        conn.execute(living.insert().values(**made, **about, **values))
 
 
 def _end_earlier(conn: Connection, one: Claimed, state: str, message: str, now: int) -> None:

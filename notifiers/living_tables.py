@@ -24,6 +24,7 @@ living = Table(
     Column("refused", Text),
     Column("open_failure", String, index=True),
     Column("recovered_by", String),
+    Column("reader", String),
     UniqueConstraint("run", "destination"),
 )
 """The one message that a destination has of a run. Times are microseconds since 1970 UTC.
@@ -32,5 +33,6 @@ living = Table(
 are the deliveries that have not ended. `touched_at` is when it was sent or last edited, or when that was last
 tried; `edits` counts those that were made. `refused` is why the service lets it be edited no more. `subscription`
 is who wanted the state that it shows. `open_failure` is the job, while the message shows a failure that no later
-success made good; `recovered_by` is the event of that success.
+success made good; `recovered_by` is the event of that success. `reader` is who it was written for first, see
+`notifiers.reading.Reader.text`: an edit does not change the language.
 """

@@ -5,25 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 from notifiers.message import Message, Text
+from notifiers.reading.templates import Voice
 from rules.event import Event, Severity
 
-CONTINUES = "This goes on from an earlier message about the same run, which can be changed no more."
 
-
-def continued(message: Message) -> Message:
+def continued(message: Message, voice: Voice) -> Message:
     """The message, where it stands in for one that can be edited no more."""
-    return replace(message, note=message.note or CONTINUES)
+    return replace(message, note=message.note or voice.say("continues"))
 
 
-def recovered(failure: Message, success: Event) -> Message:
+def recovered(failure: Message, success: Event, voice: Voice) -> Message:
     """The message of a failure, after a later run of the same job came through."""
     what = success.data.get("subject") or success.data.get("partition_key") or success.data.get("run_key") or ""
-    at = success.time.strftime("%Y-%m-%d %H:%M UTC")
-    words = f"Recovered: {success.job} succeeded at {at}" + (f" ({what})" if what else "")
-    return replace(failure, note=f"{words}.", severity=Severity.info, buttons=())
+    about = {"job": success.job or "", "at": voice.language.day(success.time)}
+    note = voice.say("recovered with", **about, what=what) if what else voice.say("recovered", **about)
+    return replace(failure, note=note, severity=Severity.info, buttons=())
 
 
-def without_details(message: Message) -> tuple[Message, Message | None]:
+def without_details(message: Message, voice: Voice) -> tuple[Message, Message | None]:
     """What stands in a message that is edited, and what goes under it.
 
     The causes stay: all of the body up to the first log or table after the error. What is bad gets a message of its
@@ -34,7 +33,7 @@ def without_details(message: Message) -> tuple[Message, Message | None]:
     if not (under or message.attachments or bad):
         return message, None
     head = replace(message, body=kept, attachments=())
-    words: list[Text] = [] if under else [Text("What went wrong stands in the message above.")]
+    words: list[Text] = [] if under else [Text(voice.say("went wrong"))]
     title = message.title
     details = Message(
         title=title,

@@ -4,26 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from datetime import datetime
+from typing import Any, Final
 
 from notifiers.channels import Channel as Way
 from notifiers.channels import DeliveryError, Part, Reason, Receipt
 from notifiers.message import Button, Message, Text
 from notifiers.progress import Progress
+from notifiers.reading import Reader
+from notifiers.reading.templates import Voice
+from notifiers.wording import english
 from rules.event import Event
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """Who did what, by which button, when, and what came of it."""
+
+    deed: str
+    name: str
+    at: datetime
+    outcome: str | None = None
+
+    def said(self, voice: Voice) -> str:
+        """As the message says it from then on."""
+        known: dict[str, Any] = {"name": self.name, "at": voice.language.clock(self.at)}
+        if self.outcome:
+            return voice.say(f"done.{self.deed} run", **known, run=self.outcome)
+        return voice.say(f"done.{self.deed}", **known)
+
+
+@dataclass(frozen=True, slots=True)
 class Marks:
-    """Buttons to press, and lines that say who did what."""
+    """Buttons to press, and lines that say who did what. The buttons' words are English here."""
 
     buttons: tuple[Button, ...] = ()
-    lines: tuple[str, ...] = ()
+    lines: tuple[str | Line, ...] = ()
 
-    def on(self, message: Message) -> Message:
+    def on(self, message: Message, voice: Voice | None = None) -> Message:
         """The message with them: the lines last, so that nothing before them moves."""
-        body = [*message.body, Text("\n".join(self.lines))] if self.lines else message.body
-        return replace(message, body=body, buttons=[*message.buttons, *self.buttons])
+        if not self.lines and not self.buttons:
+            return message
+        voice = voice or english()
+        lines = [line if isinstance(line, str) else line.said(voice) for line in self.lines]
+        body = [*message.body, Text("\n".join(lines))] if lines else message.body
+        buttons = [replace(button, text=voice.language.text(button.text)) for button in self.buttons]
+        return replace(message, body=body, buttons=[*message.buttons, *buttons])
 
 
 UNMARKED: Final = Marks()
@@ -33,22 +59,27 @@ UNMARKED: Final = Marks()
 class Change:
     """A message that was sent of `event`, as far as `progress` says, is to bear these marks.
 
-    `message` is its id where it is known which one was meant: a message that was sent twice has two.
+    `message` is its id where it is known which one was meant: a message that was sent twice has two. `subscription`
+    and `reader` say whom it was written for.
     """
 
     event: Event
     progress: Progress
     marks: Marks
     message: str = ""
+    subscription: str = ""
+    reader: Reader | None = None
 
-    def part(self, channel: Way, message: Message) -> tuple[Receipt, Part]:
+    def part(self, channel: Way, message: Message, voice: Voice | None = None) -> tuple[Receipt, Part]:
         """What of the message is to be put in the place of which part of it. DeliveryError where none can be.
 
         The lines and the buttons stand at the end of the text, so that one part differs. Where they do not fit
         there, the message would need one part more than was sent.
         """
-        before = self.progress.lay_out(channel.render, message)
-        after = self.progress.lay_out(channel.render, self.marks.on(message))
+        voice = voice or english()
+        repeat = voice.say("repeat")
+        before = self.progress.lay_out(channel.render, message, repeat)
+        after = self.progress.lay_out(channel.render, self.marks.on(message, voice), repeat)
         differ = [number for number, (was, now) in enumerate(zip(before, after, strict=False)) if was != now]
         if len(before) != len(after) or len(differ) != 1:
             raise DeliveryError("the message has no room for what was done", Reason.refused, permanent=True)

@@ -173,7 +173,8 @@ def load_noise(
         if held["options"] is None:
             continue
         try:
-            options[held["id"]] = Options.parse(held["options"])
+            if (found := Options.parse(held["options"])) != NO_OPTIONS:  # Some say only how they read.
+                options[held["id"]] = found
         except ValueError as error:
             wrong.append(f"options of subscription {held['id']}: {error}")
     return Noise(mutes=muted, quiet=quiet, options=options), wrong

@@ -75,6 +75,12 @@ class Owner:
             self._told["undelivered", destination] = now + QUIET_S
         return notice
 
+    def template(self, where: str, reason: str) -> Notice | None:
+        """A team's own template is broken, and ours is in its place. Whoever says so says it once."""
+        text = f"The template {where} is broken, and the built-in one stands in for it: {reason}"
+        about = Event(id="", type="template", topic="deliveries.template", time=self._clock.now())
+        return self._notice("template", about, where, text, "sensord check shows what is wrong in templates.")
+
     def _notice(
         self, what: str, event: Event, destination: str, text: str, hint: str, delivery: str | None = None
     ) -> Notice | None:

@@ -53,15 +53,15 @@ class Progress:
         doubted = replace(self, doubts=(*self.doubts, number))
         return replace(doubted, receipts=(*self.receipts, None)) if doubted.doubts.count(number) >= _TRIES else doubted
 
-    def lay_out(self, render: Callable[[Message], Sequence[Part]], message: Message) -> list[Part]:
-        """Every part of the message in order, those that are over with included."""
-        parts = render(replace(message, note=NOTE) if 0 in self.doubts else message)
+    def lay_out(self, render: Callable[[Message], Sequence[Part]], message: Message, note: str = NOTE) -> list[Part]:
+        """Every part of the message in order, those that are over with included. `note` says that it is a repeat."""
+        parts = render(replace(message, note=note) if 0 in self.doubts else message)
         if not parts:
             raise ValueError("a message was rendered to no part at all")
         laid: list[Part] = []
         for number, part in enumerate(parts):
             if self._noted(number):
-                laid.extend(render(Message(title=NOTE, severity=message.severity))[:1])
+                laid.extend(render(Message(title=note, severity=message.severity))[:1])
             laid.append(part)
         return laid
 

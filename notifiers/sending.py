@@ -11,11 +11,11 @@ from typing import TypeVar, cast
 from notifiers.channels import Channel, DeliveryError, Editable, Part, Reason, Receipt
 from notifiers.clock import Clock, to_us
 from notifiers.marking import Change, sent_as
-from notifiers.message import Message
 from notifiers.outcomes import Patience, arrived, failed, let_be, refused_edit, repeatable
 from notifiers.owner import Owner
+from notifiers.reading import Reader
+from notifiers.reading.templates import Voice
 from notifiers.store import Claimed, Result
-from rules.event import Event
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Sending:
     def __init__(
         self,
         channels: Mapping[str, Channel],
-        wording: Callable[[Event], Message],
+        voices: Callable[[Reader], Voice],
         *,
         clock: Clock,
         patience: Patience,
@@ -36,7 +36,7 @@ class Sending:
         random: Random,
     ) -> None:
         self._channels = channels
-        self._wording = wording
+        self._voices = voices
         self._clock = clock
         self._patience = patience
         self._owner = owner
@@ -93,7 +93,8 @@ class Sending:
         if not isinstance(channel, Editable):
             raise DeliveryError("messages cannot be changed there", Reason.refused, permanent=True)
         try:
-            return channel, target, *change.part(channel, self._wording(change.event))
+            voice = self._voices(claimed.reader)
+            return channel, target, *change.part(channel, voice.message(change.event), voice)
         except DeliveryError:
             raise
         except Exception as error:
@@ -113,11 +114,12 @@ class Sending:
             channel.windows(target)
             if claimed.change is not None and claimed.answer is not None:
                 return claimed.progress.lay_out(lambda message: sent_as(channel.render(message)), claimed.answer)
+            voice = self._voices(claimed.reader)
             if claimed.living is not None:
-                message = claimed.marks.on(claimed.living.message(self._wording, claimed.event))
-                return claimed.living.lay_out(claimed.progress, channel.render, message)
-            message = claimed.answer or self._wording(claimed.event)
-            return claimed.progress.lay_out(channel.render, claimed.marks.on(message))
+                message = claimed.marks.on(claimed.living.message(voice, claimed.event), voice)
+                return claimed.living.lay_out(claimed.progress, channel.render, message, voice)
+            message = claimed.answer or voice.message(claimed.event)
+            return claimed.progress.lay_out(channel.render, claimed.marks.on(message, voice), voice.say("repeat"))
         except Exception as error:
             # Nothing was sent for certain. It may be a passing trouble of the machine, so it is tried again.
             log.exception("delivery.unrenderable", extra={"delivery": claimed.id})

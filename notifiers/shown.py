@@ -10,6 +10,8 @@ from notifiers.channels import Part, Receipt
 from notifiers.living_wording import continued, recovered, without_details
 from notifiers.message import Message
 from notifiers.progress import Progress
+from notifiers.reading import Reader
+from notifiers.reading.templates import Voice
 from rules.event import Event, Severity
 
 Way = Literal["first", "edit", "again"]
@@ -22,6 +24,7 @@ class Shown:
     `way`: `first` sends it; `edit` puts a state in its place, and what is more than that under it; `again` sends it
     anew, as a reply to the one that can be edited no more. `receipt` is of the message that is there. `refused` is why
     that is edited no more. `failure` is the event that it showed, where it now is to say that the job recovered.
+    `reader` is who the message that is there was written for: its language stays what it is.
     """
 
     id: str
@@ -30,16 +33,20 @@ class Shown:
     receipt: Receipt | None = None
     refused: str | None = None
     failure: Event | None = None
+    reader: Reader | None = None
 
-    def message(self, wording: Callable[[Event], Message], event: Event) -> Message:
+    def message(self, voice: Voice, event: Event) -> Message:
         """What the message is to say."""
-        message = wording(event) if self.failure is None else recovered(wording(self.failure), event)
-        return continued(message) if self.way == "again" else message
+        failure = self.failure
+        message = voice.message(event) if failure is None else recovered(voice.message(failure), event, voice)
+        return continued(message, voice) if self.way == "again" else message
 
-    def lay_out(self, progress: Progress, render: Callable[[Message], Sequence[Part]], message: Message) -> list[Part]:
+    def lay_out(
+        self, progress: Progress, render: Callable[[Message], Sequence[Part]], message: Message, voice: Voice
+    ) -> list[Part]:
         """Every part in order. Where the message is edited, the first is what is put in its place."""
         edits = self.way == "edit"
-        parts = progress.lay_out(_in_place(render) if edits else render, message)
+        parts = progress.lay_out(_in_place(render, voice) if edits else render, message, voice.say("repeat"))
         root = self.receipt if edits else _receipt(progress)
         first = replace(parts[0], under=self._old) if self.way == "again" else parts[0]
         aloud = edits and message.severity >= Severity.error
@@ -73,11 +80,11 @@ def _receipt(progress: Progress) -> Receipt | None:
     return Receipt(id=str(found["id"]), data={key: value for key, value in found.items() if key != "id"})
 
 
-def _in_place(render: Callable[[Message], Sequence[Part]]) -> Callable[[Message], Sequence[Part]]:
+def _in_place(render: Callable[[Message], Sequence[Part]], voice: Voice) -> Callable[[Message], Sequence[Part]]:
     """Render a message as what replaces another, and what does not fit there, or would be overlooked there."""
 
     def parts(message: Message) -> Sequence[Part]:
-        head, details = without_details(message)
+        head, details = without_details(message, voice)
         first, *rest = render(head)
         return [first, *rest, *(render(details) if details is not None else ())]
 

@@ -18,6 +18,7 @@ from notifiers.message import Message
 from notifiers.noise import DIGEST
 from notifiers.owner import Notice, post
 from notifiers.progress import Progress
+from notifiers.reading import ENGLISH, Reader
 from notifiers.shown import Shown
 from notifiers.subscriptions import bump
 from notifiers.tables import deliveries, destinations, events
@@ -34,7 +35,7 @@ class Claimed:
     `answer` is what somebody who asked is told, or a digest; without it the event's own words are, with `marks` on
     them. `change` is a message that is to be changed; then `answer` is said where that is not possible. `replay` is
     that of the row. `living` is what becomes of the message of the run that the event is about, where it has one that
-    changes.
+    changes. `reader` is who reads it, set after the claim.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Claimed:
     change: Change | None = None
     replay: int = 0
     living: Shown | None = None
+    reader: Reader = ENGLISH
 
     @property
     def edits(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, case, func, select, update
 
 from notifiers.noise import Noise, load_noise
+from notifiers.reading import Readers, Reading, reading_of
 from notifiers.since import Since, begin_of
 from notifiers.tables import backlogs, bus_cursors, deliveries, destinations, events, subscriptions
 
@@ -69,6 +70,7 @@ class Directory:
     moved: Mapping[str, str]
     paused: frozenset[str]
     noise: Noise = NO_NOISE
+    readers: Readers = field(default_factory=Readers)
 
     def resolve(self, destination: str) -> str:
         """Where a destination's messages go now."""
@@ -175,7 +177,19 @@ def load_directory(conn: Connection) -> Directory:
     for one in wrong:
         # What lets them in checks them, so this was written by another version, or a time zone was renamed.
         log.error("noise.unusable", extra={"reason": one})
-    return replace(directory, noise=noise)
+    return replace(directory, noise=noise, readers=_readers(rows, directory.resolve))
+
+
+def _readers(rows: Sequence[Mapping[str, Any]], resolve: Callable[[str], str]) -> Readers:
+    """Who reads, by subscription, and by where messages really go: there the oldest that says so speaks for others."""
+    own: dict[str, Reading] = {}
+    there: dict[str, Reading] = {}
+    for row in rows:
+        reading = reading_of(orjson.loads(row["options"])) if row["options"] else (None, None)
+        if any(reading):
+            own[row["id"]] = reading
+            there.setdefault(resolve(row["destination"]), reading)
+    return Readers(own, there)
 
 
 def version(conn: Connection) -> int:

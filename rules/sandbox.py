@@ -225,8 +225,8 @@ def bound(tree: nodes.Template, sandbox: Sandbox) -> None:
         if not isinstance(node, _SYNTAX):
             raise TemplateSyntaxError(f"{type(node).__name__} is not possible here", node.lineno)
         _check_names(node)
-        if isinstance(node, nodes.Filter) and node.name not in FILTERS:
-            known = ", ".join(sorted(FILTERS))
+        if isinstance(node, nodes.Filter) and node.name not in sandbox.filters:
+            known = ", ".join(sorted(name for name in sandbox.filters if name != _LOOP_FILTER))
             raise TemplateSyntaxError(f"there is no filter {node.name}; there is {known}", node.lineno)
         if isinstance(node, nodes.Test) and node.name not in TESTS:
             known = ", ".join(sorted(name for name in TESTS if name.isalpha()))

@@ -93,23 +93,23 @@ class Tree:
         return self._render(context)
 
 
-def compile_text(source: str) -> TextTemplate:
+def compile_text(source: str, sandbox: Sandbox = _SANDBOX) -> TextTemplate:
     """Compile a text template; TemplateError says what is wrong with it. Without a Jinja marker it is its own text."""
-    return _text(source, _parsed(source))
+    return _text(source, _parsed(source, sandbox), sandbox)
 
 
-def compile_expression(source: str) -> Expression:
+def compile_expression(source: str, sandbox: Sandbox = _SANDBOX) -> Expression:
     """Compile an expression, written without braces; TemplateError says what is wrong with it."""
     if source.lstrip().startswith("{{"):
         raise TemplateError(f"expression {_shown(source)}: write it without {{{{ and }}}}")
     with _explained("expression", source):
         _check_length(source)
-        parser = Parser(_SANDBOX, source, state="variable")
+        parser = Parser(sandbox, source, state="variable")
         expression = parser.parse_expression()
         if not parser.stream.eos:
             raise TemplateSyntaxError("there is more after its end", parser.stream.current.lineno)
-        expression.set_environment(_SANDBOX)
-    return _expression(source, expression)
+        expression.set_environment(sandbox)
+    return _expression(source, expression, sandbox)
 
 
 def compile_tree(tree: Any) -> Tree:
@@ -120,29 +120,29 @@ def compile_tree(tree: Any) -> Tree:
     return Tree(tree, _node(tree, ()))
 
 
-def _text(source: str, parsed: nodes.Template | None) -> TextTemplate:
+def _text(source: str, parsed: nodes.Template | None, sandbox: Sandbox = _SANDBOX) -> TextTemplate:
     if parsed is None:
         return TextTemplate(source, None, None)
     parts = parts_of(parsed)
     with _explained("template", source):
-        bound(parsed, _SANDBOX)
-        return TextTemplate(source, parts, _SANDBOX.from_string(parsed))
+        bound(parsed, sandbox)
+        return TextTemplate(source, parts, sandbox.from_string(parsed))
 
 
-def _expression(source: str, expression: nodes.Expr) -> Expression:
+def _expression(source: str, expression: nodes.Expr, sandbox: Sandbox = _SANDBOX) -> Expression:
     shortcut = shortcut_of(expression)
     with _explained("expression", source):
         program = nodes.Template([nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)], lineno=1)
-        program.set_environment(_SANDBOX)
-        bound(program, _SANDBOX)
-        return Expression(source, shortcut, _SANDBOX.from_string(program))
+        program.set_environment(sandbox)
+        bound(program, sandbox)
+        return Expression(source, shortcut, sandbox.from_string(program))
 
 
-def _parsed(source: str) -> nodes.Template | None:
+def _parsed(source: str, sandbox: Sandbox = _SANDBOX) -> nodes.Template | None:
     """The source's syntax; None for a source that is plain text."""
     with _explained("template", source):
         _check_length(source)
-        return _SANDBOX.parse(source) if any(marker in source for marker in _MARKERS) else None
+        return sandbox.parse(source) if any(marker in source for marker in _MARKERS) else None
 
 
 def _check_length(source: str) -> None:

@@ -23,11 +23,11 @@ from notifiers.chat import button_wording as words
 from notifiers.chat.answers import insert_answer
 from notifiers.chat.button_tables import chat_buttons, chat_changes
 from notifiers.chat.looking import names_of
-from notifiers.clock import Clock, to_us
+from notifiers.clock import Clock, from_us, to_us
 from notifiers.database import insert_rows
-from notifiers.living import RECOVERY
+from notifiers.living import RECOVERY, reader_of
 from notifiers.living_tables import living
-from notifiers.marking import UNMARKED, Change, Marks
+from notifiers.marking import UNMARKED, Change, Line, Marks
 from notifiers.message import Button, Message
 from notifiers.outcomes import storable
 from notifiers.progress import Progress
@@ -181,7 +181,7 @@ def marks_of(rows: Sequence[Mapping[str, Any]], delivery: str, destination: str,
         if deed in own
     ]
     lines = [
-        words.line(deed, row["used_name"] or "", row["used_at"], row["outcome"])
+        Line(deed, row["used_name"] or "", from_us(row["used_at"]), row["outcome"])
         for deed, row in sorted(done.items(), key=lambda one: one[1]["used_at"])
     ]
     return Marks(tuple(buttons), tuple(lines))
@@ -284,6 +284,8 @@ def _changes(conn: Connection, ids: Sequence[str]) -> dict[str, Change]:
                 progress=Progress(tuple(orjson.loads(row["receipts"])), tuple(orjson.loads(row["doubts"]))),
                 marks=marks_of(rows_of(conn, [made.id]), row["id"], row["destination"], made),
                 message=row["pressed"],
+                subscription=row["subscription"],
+                reader=reader_of(conn, made, row["destination"]),
             )
     return found
 

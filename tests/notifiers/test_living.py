@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from notifiers.channels.inbox import open_inbox
-from notifiers.living_wording import CONTINUES
 from notifiers.retention import Chunk, prune_living
+from notifiers.wording import english
 from rules.living import EDIT_GAP_US
 from sensord.ledger.database import open_database
 from tests.doubles.slack import Room
@@ -19,6 +19,7 @@ from tests.notifiers.service import HeldTime, Patient, Watched, publish, select,
 
 BOTH = (f"telegram:{CHAT}", f"slack:{ROOM}")
 GAP = EDIT_GAP_US / 1e6
+CONTINUES = english().say("continues")
 
 
 async def everything(database: Watched, topic: str = "runs.>") -> None:

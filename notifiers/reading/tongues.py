@@ -1,0 +1,80 @@
+"""Who is spoken to how: the voice for each delivery, and what is to be told of broken templates."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from sqlalchemy import Connection, select
+
+from notifiers.clock import Clock
+from notifiers.message import Message
+from notifiers.owner import Notice, Owner, post
+from notifiers.reading import ENGLISH, Reader, Readers
+from notifiers.reading.templates import NOTHING, Broken, Own, Templates, Voice
+from notifiers.store import Claimed, Waiting
+from notifiers.tables import events
+from rules.event import Event
+
+
+class Tongues:
+    """Knows who reads, and speaks to them. `readers` is asked for those of the subscriptions that hold."""
+
+    def __init__(
+        self,
+        owner: Owner,
+        clock: Clock,
+        *,
+        own: Own = NOTHING,
+        reader: Reader = ENGLISH,
+        base_url: str | None = None,
+        wording: Callable[[Event], Message] | None = None,
+    ) -> None:
+        self.otherwise = reader
+        self.readers: Callable[[], Readers] = Readers
+        self._owner = owner
+        self._broken: deque[Broken] = deque()
+        self.templates = Templates(own, base_url=base_url, clock=clock, tell=self._broken.append)
+        self._wording = wording
+        self.voice: Callable[[Reader], Voice] = lru_cache(maxsize=64)(self._voice) if wording else self.templates.voice
+
+    def reader(self, claimed: Claimed) -> Reader:
+        """Who reads a delivery. A message that is there already keeps its language."""
+        shown = claimed.living and claimed.living.reader
+        if shown is None and claimed.change is not None:
+            shown = claimed.change.reader
+        subscription = claimed.subscription if claimed.change is None else claimed.change.subscription
+        return shown or self.readers().of(self.otherwise, claimed.destination, subscription)
+
+    def of_digest(self, destination: str, subscriptions: Iterable[str]) -> Voice:
+        """The voice of one message that stands for those of many subscriptions. Any thread may ask."""
+        return self.voice(self.readers().most(self.otherwise, destination, subscriptions))
+
+    def languages(self) -> Sequence[str]:
+        """Every language that is spoken now."""
+        return sorted({self.otherwise.lang, *self.readers().languages})
+
+    def trouble(self) -> Notice | None:
+        """What is to be told next of broken templates."""
+        while self._broken:
+            broken = self._broken.popleft()
+            notice = self._owner.template(f"{broken.file}, line {broken.line}", broken.why)
+            if notice is not None:
+                return notice
+        return None
+
+    def _voice(self, reader: Reader) -> Voice:
+        assert self._wording is not None  # noqa: S101 - asked for only where there is one
+        return replace(self.templates.voice(reader), message=self._wording)
+
+
+def post_notices(conn: Connection, batch: Sequence[Notice]) -> list[list[Waiting]]:
+    """Publish notices by themselves; what is to be sent because of each."""
+    found: list[list[Waiting]] = []
+    for notice in batch:
+        post(conn, notice)
+        seq = conn.scalar(select(events.c.seq).where(events.c.id == notice.event.id)) or 0
+        found.append([Waiting(one, to, int(notice.event.severity), seq) for one, _, to in notice.to])
+    return found
