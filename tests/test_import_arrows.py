@@ -21,6 +21,9 @@ SDKS: Mapping[str, str] = {
     "apprise": "notifiers/channels/apprise*.py",
     "watchdog": "sensord/sources/directory*.py",
     "aiobotocore": "sensord/sources/s3*.py",
+    "dagster": "sensord/hooks/dagster*.py",
+    "airflow": "sensord/hooks/airflow*.py",
+    "prefect": "sensord/hooks/prefect*.py",
 }
 IMPURE = frozenset(
     {"time", "random", "os", "socket", "secrets", "uuid", "asyncio", "anyio", "threading", "subprocess", "shutil"}
