@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from math import isfinite
 from typing import Any, Final
 
@@ -27,21 +29,23 @@ _OPERATORS: Mapping[str, tuple[Callable[[Any, Any], bool], str]] = {
 Test = Callable[[Any], str | None]
 """Judges one value: None if it will do, else the reason (`is below warning`), to be read after the value."""
 
+_Condition = Callable[[Event], str | None]
+"""Judges an event: None if it will do, else the reason with the key before it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Where:
     """All of these conditions. Two of one source are equal."""
 
     source: Mapping[str, Any]
-    _conditions: tuple[tuple[str, Test], ...] = field(default=(), compare=False, repr=False)
+    _conditions: tuple[_Condition, ...] = field(default=(), compare=False, repr=False)
 
     def why_not(self, event: Event) -> str | None:
         """None if the event meets every condition, else the first that it does not, in words."""
-        for key, test in self._conditions:
-            values = _values(event, key)
-            reasons = [reason for value in values if (reason := test(value)) is not None]
-            if len(reasons) == len(values):
-                return f"{key} {reasons[0]}"
+        for condition in self._conditions:
+            reason = condition(event)
+            if reason is not None:
+                return reason
         return None
 
 
@@ -55,7 +59,21 @@ def compile_where(where: Mapping[str, Any]) -> Where:
     - as text beginning with `>= <= > < !=`, by comparison: severities by rank, numbers as numbers, else as text;
     - as a list, by what meets any of its values.
     """
-    return Where(dict(where), tuple((_known(key), _compiled(key, value)) for key, value in where.items()))
+    try:
+        source = json.dumps(where) if all(isinstance(key, str) for key in where) else None
+    except TypeError:
+        source = None
+    # Most subscriptions ask for what many others do. What is no JSON is no condition either, and is told so.
+    return _compiled_anew(where) if source is None else _compiled_once(source)
+
+
+@lru_cache(4096)
+def _compiled_once(where: str) -> Where:
+    return _compiled_anew(json.loads(where))
+
+
+def _compiled_anew(where: Mapping[str, Any]) -> Where:
+    return Where(dict(where), tuple(_condition(_known(key), _compiled(key, value)) for key, value in where.items()))
 
 
 EVERYTHING: Final = Where({})
@@ -67,6 +85,8 @@ def glob(pattern: str, text: str) -> bool:
 
     Costs at most the product of both lengths, whatever the pattern: it never goes back before the last `*`.
     """
+    if "?" not in pattern:
+        return _in_order(pattern.split("*"), text)
     at = here = 0
     star, resume = -1, 0
     while here < len(text):
@@ -84,11 +104,27 @@ def glob(pattern: str, text: str) -> bool:
     return all(character == "*" for character in pattern[at:])
 
 
+def _in_order(pieces: Sequence[str], text: str) -> bool:
+    """Whether the text begins with the first piece, ends with the last, and has the others in between, in order."""
+    if len(pieces) == 1:
+        return text == pieces[0]
+    first, *between, last = pieces
+    at, end = len(first), len(text) - len(last)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for piece in between:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True
+
+
 def shown(value: Any) -> str:
     """A value in one line for a person: clipped, and without characters that do not print."""
     if value is _ABSENT or value is None:
         return "nothing"
-    text = _text(value)
+    text = value if type(value) is str else _text(value)
     text = text if len(text) <= 80 else f"{text[:79]}…"  # noqa: PLR2004 - one line
     return text if text.isprintable() and text else repr(text)
 
@@ -124,9 +160,14 @@ def _compiled(key: str, expected: Any) -> Test:
     if key == "severity":
         rank = _severity(expected)
         return lambda value: None if value is rank else f"{shown(value)} is not {rank.name}"
-    if isinstance(expected, str) and ("*" in expected or "?" in expected):
-        return lambda value: None if _has_shape(expected, value) else f"{shown(value)} does not match {shown(expected)}"
-    return lambda value: None if _equal(expected, value) else f"{shown(value)} is not {shown(expected)}"
+    words = shown(expected)
+    if _is_shape(expected):
+        return lambda value: None if _has_shape(expected, value) else f"{shown(value)} does not match {words}"
+    return lambda value: None if _equal(expected, value) else f"{shown(value)} is not {words}"
+
+
+def _is_shape(expected: Any) -> bool:
+    return isinstance(expected, str) and ("*" in expected or "?" in expected)
 
 
 def _any_of(key: str, choices: Sequence[Any]) -> Test:
@@ -136,7 +177,17 @@ def _any_of(key: str, choices: Sequence[Any]) -> Test:
         raise ValueError(f"where: {key} holds a list inside a list; write one list")
     tests = [_compiled(key, choice) for choice in choices]
     words = ", ".join(shown(choice) for choice in choices)
-    return lambda value: None if any(test(value) is None for test in tests) else f"{shown(value)} is none of {words}"
+    # Between texts, to be equal is to be the same: one look is enough where all of the choices are plain ones.
+    plain = key != "severity" and all(isinstance(one, str) and not _is_shape(one) for one in choices)
+    same = frozenset(choices) if plain and not any(one.startswith(tuple(_OPERATORS)) for one in choices) else None
+
+    def test_any(value: Any) -> str | None:
+        if same is not None and type(value) is str:
+            return None if value in same else f"{shown(value)} is none of {words}"
+        met = any(test(value) is None for test in tests)
+        return None if met else f"{shown(value)} is none of {words}"
+
+    return test_any
 
 
 def _comparison(key: str, sign: str, operand: str) -> Test:
@@ -146,10 +197,12 @@ def _comparison(key: str, sign: str, operand: str) -> Test:
     if key == "severity":
         rank = _severity(operand)
         return lambda value: None if compare(value, rank) else f"{shown(value)} is {failing} {rank.name}"
-    number = _number(operand)
+    number, words = _number(operand), shown(operand)
 
     def test(value: Any) -> str | None:
-        if value is _ABSENT or value is None or isinstance(value, Mapping | list | tuple):
+        # An abstract class is slow to ask, and most values are a number or a text.
+        plain = type(value) in (int, str, float)
+        if not plain and (value is _ABSENT or value is None or isinstance(value, Mapping | list | tuple)):
             return None if sign == "!=" else f"{shown(value)} cannot be compared with {operand}"
         other = _number(value)
         if sign == "!=":
@@ -158,7 +211,7 @@ def _comparison(key: str, sign: str, operand: str) -> Test:
             met = compare(other, number)
         else:
             met = compare(_text(value), operand)
-        return None if met else f"{shown(value)} is {failing} {shown(operand)}"
+        return None if met else f"{shown(value)} is {failing} {words}"
 
     return test
 
@@ -171,12 +224,12 @@ def _severity(name: Any) -> Severity:
 
 
 def _equal(expected: Any, value: Any) -> bool:
+    if type(expected) is str and type(value) is str:
+        return expected == value
     if value is _ABSENT or value is None or expected is None:
         return expected is None and (value is None or value is _ABSENT)
     if isinstance(value, Mapping | list | tuple):
         return False
-    if isinstance(expected, str) and isinstance(value, str):
-        return expected == value
     one, other = _number(expected), _number(value)
     if one is not None and other is not None:
         return one == other
@@ -184,6 +237,8 @@ def _equal(expected: Any, value: Any) -> bool:
 
 
 def _has_shape(pattern: str, value: Any) -> bool:
+    if type(value) is str:
+        return glob(pattern, value)
     if value is _ABSENT or value is None or isinstance(value, Mapping | list | tuple):
         return False
     return glob(pattern, _text(value))
@@ -191,6 +246,8 @@ def _has_shape(pattern: str, value: Any) -> bool:
 
 def _number(value: Any) -> float | None:
     """The number that a value is or spells; None for everything else, truth values too."""
+    if type(value) is int:
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     if isinstance(value, str):
@@ -209,22 +266,52 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _values(event: Event, key: str) -> tuple[Any, ...]:
-    """What the event has under that key: one value, or for `topic` each of its topics."""
+def _condition(key: str, test: Test) -> _Condition:
+    """What judges an event by that key. It is asked for every subscription to the event's topic, so it is quick."""
     if key == "topic":
-        return event.topics
+        return lambda event: _first_if_all([test(topic) for topic in event.topics])
+    if key == "severity":
+        # There are five: what becomes of each is known now.
+        verdicts = {level: None if (why := test(level)) is None else f"severity {why}" for level in Severity}
+        return lambda event: verdicts[event.severity]
+    value = _getter(key)
+
+    def condition(event: Event) -> str | None:
+        reason = test(value(event))
+        return None if reason is None else f"{key} {reason}"
+
+    return condition
+
+
+def _first_if_all(reasons: Sequence[str | None]) -> str | None:
+    """An event is on two topics at times: one of them that will do is enough."""
+    return None if None in reasons else f"topic {reasons[0]}"
+
+
+def _getter(key: str) -> Callable[[Event], Any]:
+    """What takes the value of that key out of an event."""
     if key in FIELDS:
-        value = getattr(event, key)
-        return (_ABSENT if value is None else value,)
+        field_of = operator.attrgetter(key)
+        if key in ("type", "source", "message"):
+            return field_of  # Every event has them.
+        return lambda event: _ABSENT if (value := field_of(event)) is None else value
     if key.startswith("tags."):
-        tags = event.data.get("tags")
-        return (tags.get(key.removeprefix("tags."), _ABSENT) if isinstance(tags, Mapping) else _ABSENT,)
-    value = event.data
-    for step in key.split(".")[1:]:
-        if isinstance(value, Mapping):
+        name = key.removeprefix("tags.")
+        return lambda event: _tag(event.data.get("tags"), name)
+    steps = key.split(".")[1:]
+    return lambda event: _inside(event.data, steps)
+
+
+def _tag(tags: Any, name: str) -> Any:
+    return tags.get(name, _ABSENT) if type(tags) is dict or isinstance(tags, Mapping) else _ABSENT
+
+
+def _inside(value: Any, steps: Sequence[str]) -> Any:
+    for step in steps:
+        if type(value) is dict or isinstance(value, Mapping):
             value = value.get(step, _ABSENT)
         elif isinstance(value, list | tuple) and step.isdecimal() and int(step) < len(value):
             value = value[int(step)]
         else:
-            return (_ABSENT,)
-    return (value,)
+            return _ABSENT
+    return value

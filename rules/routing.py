@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import NamedTuple
 
 from rules.conditions import EVERYTHING, Where, compile_where
 from rules.event import Event
@@ -22,22 +24,24 @@ class Subscription:
     where: Where = EVERYTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What becomes of an event for a subscription to its topic: `reason` None is delivery, else why not."""
 
     subscription: Subscription
     reason: str | None
 
 
+_id_of = attrgetter("id")
+
+
 class Router:
     """Every subscription there is, found by topic."""
 
-    __slots__ = ("_ids", "_subscriptions")
+    __slots__ = ("_subscriptions", "_topics")
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, Subscription] = {}
-        self._ids: Trie[str] = Trie()
+        self._topics: Trie[Subscription] = Trie(key=_id_of)
 
     def __len__(self) -> int:
         """How many subscriptions there are."""
@@ -48,18 +52,18 @@ class Router:
         check_pattern(subscription.topic)
         self.remove(subscription.id)
         self._subscriptions[subscription.id] = subscription
-        self._ids.add(subscription.topic, subscription.id)
+        self._topics.add(subscription.topic, subscription)
 
     def remove(self, id: str) -> None:  # noqa: A002 - the word that the whole product uses
         """Let go of a subscription; one that is not there is gone already."""
         subscription = self._subscriptions.pop(id, None)
         if subscription is not None:
-            self._ids.remove(subscription.topic, id)
+            self._topics.remove(subscription.topic, subscription)
 
     def wants(self, topics: Iterable[str]) -> bool:
         """Whether `route` may say anything of an event on these topics: a verdict, or that one of them is none."""
         try:
-            return any(self._ids.match(topic) for topic in topics)
+            return any(self._topics.match(topic) for topic in topics)
         except ValueError:
             return True
 
@@ -70,18 +74,24 @@ class Router:
         ValueError: one of the event's topics is none.
         """
         topics = event.topics
-        ids = self._ids.match(topics[0])
+        found = self._topics.match(topics[0])
         if len(topics) > 1:
-            ids = sorted({*ids, *self._ids.match(topics[1])})
+            both = {one.id: one for one in (*found, *self._topics.match(topics[1]))}
+            found = sorted(both.values(), key=_id_of)
         told: dict[str, str] = {}
         verdicts: list[Verdict] = []
-        for id_ in ids:
-            subscription = self._subscriptions[id_]
-            reason = subscription.where.why_not(event)
+        judged: dict[int, str | None] = {}  # Who asks for the same often shares one Where.
+        for subscription in found:
+            where = subscription.where
+            if id(where) in judged:
+                reason = judged[id(where)]
+            else:
+                reason = judged[id(where)] = where.why_not(event)
             if reason is None:
-                first = told.setdefault(subscription.destination, id_)
-                if first != id_:
-                    reason = f"{subscription.destination} is already told by subscription {first}"
+                destination = subscription.destination
+                first = told.setdefault(destination, subscription.id)
+                if first != subscription.id:
+                    reason = f"{destination} is already told by subscription {first}"
             verdicts.append(Verdict(subscription, reason))
         return verdicts
 

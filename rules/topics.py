@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from bisect import bisect_left, insort
+from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 MAX_TOPIC = 255
 MAX_TOKEN = 120
@@ -107,13 +108,7 @@ def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
 
 
-class Orderable(Protocol):
-    """What a trie can hold: values with an order, so that what it answers has one."""
-
-    def __lt__(self, other: Any, /) -> bool: ...
-
-
-T = TypeVar("T", bound=Orderable)
+T = TypeVar("T")
 
 
 class _Many(list[T]):
@@ -172,11 +167,13 @@ class Trie(Generic[T]):
     Matching costs one look-up per token and per wildcard branch that exists, whatever number of patterns there is.
     """
 
-    __slots__ = ("_count", "_root")
+    __slots__ = ("_count", "_key", "_root")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Callable[[T], Any] | None = None) -> None:
+        """`key` is what the order of values is by, where they have none of their own."""
         self._root: _Node[T] = _Node()
         self._count = 0
+        self._key: Callable[[T], Any] = key or _itself
 
     def __len__(self) -> int:
         """How many pairs of pattern and value are held."""
@@ -192,7 +189,7 @@ class Trie(Generic[T]):
         if isinstance(held, _Nothing):
             node.values = value
         elif isinstance(held, _Many):
-            place = bisect_left(held, value)
+            place = bisect_left(held, self._key(value), key=self._key)
             if place < len(held) and held[place] == value:
                 return
             held.insert(place, value)
@@ -200,7 +197,7 @@ class Trie(Generic[T]):
             return
         else:
             several = _Many([held])
-            insort(several, value)
+            insort(several, value, key=self._key)
             node.values = several
         self._count += 1
 
@@ -214,7 +211,7 @@ class Trie(Generic[T]):
                 raise KeyError((pattern, value))
             path.append((node, token))
             node = child
-        _drop(node, pattern, value)
+        self._drop(node, pattern, value)
         self._count -= 1
         for parent, token in reversed(path):
             if node.children or not isinstance(node.values, _Nothing):
@@ -236,46 +233,50 @@ class Trie(Generic[T]):
                 break
         for node in level:
             _collect(node, found)
-        found.sort()
+        if len(found) > 1:
+            found.sort(key=self._key)
         return found
+
+    def _drop(self, node: _Node[T], pattern: str, value: T) -> None:
+        held = node.values
+        if isinstance(held, _Many):
+            place = bisect_left(held, self._key(value), key=self._key)
+            if place < len(held) and held[place] == value:
+                del held[place]
+                if len(held) == 1:
+                    node.values = held[0]
+                return
+        elif not isinstance(held, _Nothing) and held == value:
+            node.values = _NOTHING
+            return
+        raise KeyError((pattern, value))
 
 
 def _descend(node: _Node[T], token: str, below: list[_Node[T]], found: list[T]) -> None:
     """Go on from the node with that token: to the children that take it, and to what takes all the rest."""
     children = node.children
-    if isinstance(children, tuple):
-        only, child = children
-        if only in (token, "*"):
+    if type(children) is dict:
+        if (child := children.get(token)) is not None:
             below.append(child)
-        elif only == ">":
+        if (child := children.get("*")) is not None:
+            below.append(child)
+        if (child := children.get(">")) is not None:
             _collect(child, found)
     elif children is not None:
-        if (child_ := children.get(token)) is not None:
-            below.append(child_)
-        if (child_ := children.get("*")) is not None:
-            below.append(child_)
-        if (child_ := children.get(">")) is not None:
-            _collect(child_, found)
+        only, alone = cast("tuple[str, _Node[T]]", children)
+        if only in (token, "*"):
+            below.append(alone)
+        elif only == ">":
+            _collect(alone, found)
 
 
 def _collect(node: _Node[T], found: list[T]) -> None:
     held = node.values
-    if isinstance(held, _Many):
+    if type(held) is _Many:
         found.extend(held)
-    elif not isinstance(held, _Nothing):
-        found.append(held)
+    elif held is not _NOTHING:
+        found.append(cast("T", held))
 
 
-def _drop(node: _Node[T], pattern: str, value: T) -> None:
-    held = node.values
-    if isinstance(held, _Many):
-        place = bisect_left(held, value)
-        if place < len(held) and held[place] == value:
-            del held[place]
-            if len(held) == 1:
-                node.values = held[0]
-            return
-    elif not isinstance(held, _Nothing) and held == value:
-        node.values = _NOTHING
-        return
-    raise KeyError((pattern, value))
+def _itself(value: T) -> T:
+    return value

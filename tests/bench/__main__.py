@@ -23,6 +23,7 @@ NAMES = (
     "scan",
     "sensors",
     "spawn",
+    "matching",
 )
 
 
