@@ -26,14 +26,19 @@ def _earlier(conn: Connection, event: Event, seq: int) -> Iterator[bool]:
     good = FAILURES[event.type]
     bad = [kind for kind, end in FAILURES.items() if end == good]
     topics = [f"{base}.{kind.partition('.')[2]}" for kind in (*bad, good)]
-    check, place, looked = event.data.get("check"), seq, 0
+    check, place, looked = _check(event), seq, 0
     while looked < _FAR:
         query = select(events).where(events.c.topic.in_(topics), events.c.seq < place).order_by(events.c.seq.desc())
         rows = conn.execute(query.limit(_CHUNK)).mappings().all()
         for row in rows:
             earlier = from_row(dict(row))
-            if earlier.type in (*bad, good) and earlier.data.get("check") == check:
+            if earlier.type in (*bad, good) and _check(earlier) == check:
                 yield earlier.type != good
         if len(rows) < _CHUNK:
             return
         looked, place = looked + len(rows), rows[-1]["seq"]
+
+
+def _check(event: Event) -> tuple[object, object]:
+    """What tells a check of a job from its others; nothing of a run."""
+    return event.data.get("check"), event.data.get("series")

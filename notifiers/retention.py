@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, func, or_, select
 
+from notifiers.check_tables import checks
 from notifiers.fanout import CURSOR
 from notifiers.living_tables import living
 from notifiers.noise_tables import digests, mutes
@@ -81,6 +82,15 @@ def prune_living(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
         touched = living.c.touched_at
         old = select(living.c.id).where(touched < chunk.before).order_by(touched).limit(chunk.limit)
         gone.append(conn.execute(delete(living).where(living.c.id.in_(old.scalar_subquery()))).rowcount)
+    return gone
+
+
+def prune_checks(conn: Connection, batch: Sequence[Chunk]) -> list[int]:
+    """Forget checks that had no result for long; how many, for each."""
+    gone: list[int] = []
+    for chunk in batch:
+        old = select(checks.c.id).where(checks.c.at < chunk.before).order_by(checks.c.at).limit(chunk.limit)
+        gone.append(conn.execute(delete(checks).where(checks.c.id.in_(old.scalar_subquery()))).rowcount)
     return gone
 
 

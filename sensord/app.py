@@ -26,6 +26,7 @@ from sensord import interpreter
 from sensord.backfill_plans import Backfills
 from sensord.backfilling import Backfilling
 from sensord.chat import Chats, claiming, open_chats
+from sensord.checks import with_checks
 from sensord.config import Config, JobConfig
 from sensord.event_feed import EventFeed
 from sensord.launchers import Launcher
@@ -129,15 +130,17 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         await loaded  # Meanwhile, a new supervisor came up beside it.
         channels = await _open_channels(config, database, clock, stack)
         delivery = await stack.enter_async_context(_delivery(config, database, channels, clock))
-        hooks = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
+        hooks = {name: _hooks(config, job) for name, job in config.jobs.items()}
         launchers = await stack.enter_async_context(open_launchers(config, commands, clock=clock))
         await forget_ended(config, database)
         checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}
-        jobs = {name: _job(config.jobs[name], launchers[name], hooks[name], checks[name]) for name in config.jobs}
         feed = EventFeed(database, clock)
 
         def published() -> None:
             app.published()
+
+        checked = with_checks(config, launchers, hooks, database=database, clock=clock, published=published)
+        jobs = {name: _job(config.jobs[name], checked[name], hooks[name], checks[name]) for name in config.jobs}
 
         def ended(run: str, status: str) -> None:
             app.backfilling.ended(run, status)
@@ -239,6 +242,10 @@ def _delivery(
         living=living,
         claiming=claiming(config, clock),
     )
+
+
+def _hooks(config: Config, job: JobConfig) -> Hooks:
+    return Hooks(**job.hooks.model_dump(), mask=(*config.mask, *job.mask))
 
 
 def _job(job: JobConfig, launcher: Launcher, hooks: Hooks, check: Callable[[Any], str | None]) -> Job:

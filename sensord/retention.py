@@ -15,7 +15,15 @@ from sqlalchemy import Connection, delete, select
 from notifiers.chat.retention import prune_acts, prune_answers, prune_buttons, prune_heard
 from notifiers.chat.turns import KEPT_US
 from notifiers.clock import Clock, to_us
-from notifiers.retention import Chunk, prune_deliveries, prune_digests, prune_events, prune_inbox, prune_living
+from notifiers.retention import (
+    Chunk,
+    prune_checks,
+    prune_deliveries,
+    prune_digests,
+    prune_events,
+    prune_inbox,
+    prune_living,
+)
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.tables import ticks
 
@@ -73,6 +81,7 @@ async def prune_once(database: LedgerDatabase, kept: Kept, state: Path, now: dat
         "living": await _drain(database, prune_living, before(kept.deliveries)),
         "buttons": await _drain(database, prune_buttons, before(kept.events)),
         "acts": await _drain(database, prune_acts, before(kept.events)),
+        "checks": await _drain(database, prune_checks, before(kept.events)),
         "inbox": await _drain(database, prune_inbox, before(kept.events)),
         "ticks": await _drain(database, prune_ticks, before(kept.ticks)),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from notifiers.clock import Clock
 from rules.event import Event, Severity, rfc3339
-from rules.quality import SEVERITIES, CheckResult
+from rules.quality import SEVERITIES, CheckResult, masked
 
 SEVERITY = {
     "queued": Severity.debug,
@@ -25,11 +25,12 @@ SEVERITY = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """The topics on which a job's events are published as well."""
+    """The topics on which a job's events are published as well; `mask` are the columns whose values nobody sees."""
 
     success: str | None = None
     failure: str | None = None
     quality: str | None = None
+    mask: tuple[str, ...] = ()
 
     def topic(self, what: str) -> str | None:
         """The hook for a run's event, where there is one: lost is a failure too."""
@@ -86,8 +87,12 @@ def run_event(
     )
 
 
-def quality_event(clock: Clock, about: About, result: CheckResult, *, hooks: Hooks) -> Event:
-    """The event that a check passed or failed; a failed one goes to the job's quality hook as well."""
+def quality_event(clock: Clock, about: About, result: CheckResult, *, hooks: Hooks, **data: Any) -> Event:
+    """The event that a check passed or failed; a failed one goes to the job's quality hook as well.
+
+    What it says of earlier results is added where it is published: see `notifiers.check_history`.
+    """
+    result = masked(result, hooks.mask)
     what = "passed" if result.passed else "failed"
     subject = result.subject or about.subject
     detail = f": {result.detail}" if result.detail else ""
@@ -115,6 +120,8 @@ def quality_event(clock: Clock, about: About, result: CheckResult, *, hooks: Hoo
             "metrics": dict(result.metrics),
             "sample": [dict(row) for row in result.sample],
             "tags": dict(about.tags),
+            **({"series": result.series} if result.series else {}),
+            **data,
         },
     )
 

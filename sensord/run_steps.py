@@ -8,6 +8,7 @@ from typing import Any
 
 from notifiers.clock import Clock, to_us
 from rules.event import Event, rfc3339
+from rules.quality import apart
 from sensord.launchers import Outcome
 from sensord.ledger.outcomes import Step
 from sensord.ledger.requests import dump
@@ -35,6 +36,8 @@ class Steps:
             data |= {"started_at": rfc3339(started), "duration_s": (outcome.ended_at - started).total_seconds()}
         if outcome.error:
             data["error"] = outcome.error
+        if outcome.blocked_by:
+            data["blocked_by"] = outcome.blocked_by
         words = f"{work.run.job} {outcome.status}" + (f": {outcome.error}" if outcome.error else "")
         event = self._event(work, outcome.status, words, **data)
         return Step(
@@ -70,7 +73,7 @@ class Steps:
 
     def _quality(self, work: Work, outcome: Outcome) -> list[Event]:
         hooks = self._hooks(work.run.job)
-        return [quality_event(self._clock, work.about, result, hooks=hooks) for result in outcome.quality]
+        return [quality_event(self._clock, work.about, result, hooks=hooks) for result in apart(outcome.quality)]
 
     def _event(self, work: Work, what: str, message: str = "", **data: Any) -> Event:
         hooks = self._hooks(work.run.job)

@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from notifiers.clock import Clock, from_us
 from rules.pacing import backoff
-from sensord.launchers import LaunchDelayed, Launcher, Outcome
+from sensord.launchers import LaunchDelayed, Launcher, Outcome, judged
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.outcomes import commit_steps, request_cancel
 from sensord.ledger.wishes import NewRun
@@ -155,7 +155,7 @@ class Running:
             work, following = following, None
             outcome: Outcome | None = None
             try:
-                outcome = await self._outcome(work)
+                outcome = judged(await self._outcome(work))
             except LaunchDelayed as delay:
                 log.warning("run.delayed", extra={"run": work.run.id, "job": work.run.job, "reason": str(delay)})
                 work.maybe_started = True
@@ -230,7 +230,8 @@ class Running:
         """Commit what the attempt came to: the end, or the next attempt."""
         job = self._jobs.get(work.run.job)
         retry = outcome.status == "failed" and job is not None and work.run.attempt < job.attempts
-        refused = outcome.error.startswith("run_config: ")  # The same input would be refused again.
+        # The same input would be refused again.
+        refused = outcome.final or outcome.error.startswith("run_config: ")
         if retry and job is not None and not work.cancelled and not refused:
             await self._retry(work, outcome, job)
             return

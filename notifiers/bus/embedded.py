@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection
 
+from notifiers.check_history import of_checks, with_history
 from notifiers.clock import from_us, to_us
 from notifiers.database import Database, execute_rows, insert_rows
 from notifiers.tables import events
@@ -58,13 +59,15 @@ def from_row(row: Mapping[str, Any]) -> Event:
 
 def append(conn: Connection, batch: Sequence[Event]) -> None:
     """Publish events as part of the caller's transaction; one whose id is there already stays as it was."""
-    insert_rows(conn, events, [to_row(event) for event in batch], conflict=("id",))
+    told = with_history(conn, batch) if of_checks(batch) else batch
+    insert_rows(conn, events, [to_row(event) for event in told], conflict=("id",))
 
 
 def append_once(conn: Connection, batch: Sequence[Event]) -> list[bool]:
     """Publish events whose ids come from outside: True for each that was not there yet."""
+    told = with_history(conn, batch) if of_checks(batch) else batch
     left = {
-        row[0] for row in execute_rows(conn, _PUBLISH, [[row[name] for name in _COLUMNS] for row in map(to_row, batch)])
+        row[0] for row in execute_rows(conn, _PUBLISH, [[row[name] for name in _COLUMNS] for row in map(to_row, told)])
     }
     result = []
     for event in batch:

@@ -6,8 +6,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainValidator, StringConstraints, ValidationError, WithJsonSchema
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetJsonSchemaHandler,
+    PlainValidator,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from notifiers.channels import split_destination
 from notifiers.clock import EPOCH
@@ -134,6 +143,21 @@ def _where(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _checks(value: Any) -> Any:
+    from sensord.checks.settings import checks_field  # With all that checks are: loaded where there are some.
+
+    return checks_field(value)
+
+
+class _ChecksSchema:
+    """The JSON Schema of `checks`, which is read where it is wanted."""
+
+    def __get_pydantic_json_schema__(self, _core: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        from sensord.checks.settings import SCHEMA
+
+        return dict(SCHEMA)
+
+
 def _schema(value: dict[str, Any]) -> dict[str, Any]:
     from jsonschema import Draft202012Validator
 
@@ -181,4 +205,7 @@ TreeTemplate = Annotated[
 ]
 """A mapping whose texts are templates, or one `{{ expression }}` that yields a mapping."""
 Where = Annotated[dict[str, Any], AfterValidator(_where)]
+Checks = Annotated[dict[str, Any] | list[Any], PlainValidator(_checks), _ChecksSchema()]
+"""Checks of a file, as `sensord.checks.settings` reads them."""
+Column = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 JsonSchema = Annotated[dict[str, Any], AfterValidator(_schema)]

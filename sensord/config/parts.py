@@ -13,6 +13,8 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from notifiers.settings import Settings
 from rules.keys import KeyRule, Policy
 from sensord.config.fields import (
+    Checks,
+    Column,
     Count,
     Expression,
     JsonSchema,
@@ -99,6 +101,10 @@ class JobConfig(Settings):
     hooks: HooksConfig = Field(default_factory=HooksConfig)
     partitions: PartitionsConfig | None = Field(
         default=None, description="the slices that its data comes in; default: those of a schedule that starts it"
+    )
+    checks: Checks | None = Field(default=None, description="what its file undergoes before a run is started")
+    mask: list[Column] = Field(
+        default_factory=list, description="columns whose values no message and no table shows; globs"
     )
 
     @property
@@ -195,6 +201,7 @@ class SensorConfig(Settings):
     tags: dict[str, TextTemplate] = Field(default_factory=dict, description="given to the run; templates")
     partition_key: TextTemplate | None = Field(default=None, description="template")
     priority: Priority = Field(default=0, description="of the runs it asks for: higher goes first")
+    checks: Checks | None = Field(default=None, description="what the file undergoes before its runs are started")
 
     @property
     def kind(self) -> str:

@@ -25,6 +25,7 @@ from notifiers.channels.webhook import WebhookConfig
 from notifiers.chat.settings import ChatConfig
 from notifiers.settings import Secret, Settings
 from sensord.config.fields import (
+    Column,
     Count,
     Destination,
     DigestTime,
@@ -135,6 +136,9 @@ class Config(Settings):
     )
     bursts: Literal["digest", "send"] = Field(
         default="digest", description="what is more than a chat takes becomes digests, or is sent one by one"
+    )
+    mask: list[Column] = Field(
+        default_factory=list, description="columns whose values no message and no table shows, of any job; globs"
     )
     owner: Destination | None = Field(default=None, description="who is told when another destination dies")
     concurrency: Count = Field(default=16, description="how many attempts run at a time, of all jobs together")

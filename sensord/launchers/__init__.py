@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from rules.quality import CheckResult
+from rules.quality import CheckResult, failing, why_failed
 
 Ending = Literal["succeeded", "failed", "cancelled", "lost"]
 
@@ -35,7 +35,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How an attempt ended. Unknown is `lost`, never `succeeded`. `error` is one line for a person."""
+    """How an attempt ended. Unknown is `lost`, never `succeeded`. `error` is one line for a person.
+
+    `final`: another attempt would come to the same, so there is none. `blocked_by` is the check because of which
+    nothing may follow the run.
+    """
 
     status: Ending
     ended_at: datetime
@@ -43,6 +47,22 @@ class Outcome:
     error: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     quality: Sequence[CheckResult] = ()
+    final: bool = False
+    blocked_by: str = ""
+
+
+def judged(outcome: Outcome, worst: CheckResult | None = None) -> Outcome:
+    """The outcome with what its checks, or the worst one that was known before, make of it: twice is as good as once.
+
+    A run that succeeded has failed where a check of severity `error` or `block` did.
+    """
+    bad = failing([*outcome.quality, *([] if worst is None else [worst])])
+    if bad is None:
+        return outcome
+    blocked_by = bad.check if bad.severity == "block" else outcome.blocked_by
+    if outcome.status != "succeeded":
+        return replace(outcome, blocked_by=blocked_by)
+    return replace(outcome, status="failed", error=f"quality {why_failed(bad)}", blocked_by=blocked_by)
 
 
 class LaunchDelayed(Exception):

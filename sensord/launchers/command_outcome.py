@@ -9,7 +9,7 @@ from typing import Any
 import anyio.to_thread
 
 from notifiers.clock import from_us
-from sensord.launchers import Ending, Outcome
+from sensord.launchers import Ending, Outcome, judged
 from sensord.launchers.command_log import last_line
 from sensord.launchers.command_report import Report, read_report, report_size
 
@@ -23,12 +23,8 @@ async def outcome_of(state: dict[str, Any], path: str, allowed: float | None) ->
     """
     report = await _report(f"{path}.report.jsonl") if state["started"] is not None else Report()
     status, error = _ending(state, path, allowed)
-    if status == "succeeded":
-        blocked = [result.check for result in report.quality if result.severity == "block" and not result.passed]
-        if blocked:
-            status, error = "failed", f"quality check {blocked[0]} failed"
     code = {} if state["code"] is None else {"exit_code": state["code"]}
-    return Outcome(
+    outcome = Outcome(
         status=status,
         ended_at=from_us(state["ended"]),
         started_at=None if state["started"] is None else from_us(state["started"]),
@@ -36,6 +32,7 @@ async def outcome_of(state: dict[str, Any], path: str, allowed: float | None) ->
         metadata=report.as_metadata() | code,
         quality=tuple(report.quality),
     )
+    return judged(outcome)
 
 
 def _ending(state: dict[str, Any], path: str, timeout: float | None) -> tuple[Ending, str]:

@@ -3,7 +3,8 @@
 Each line is an object with one or more of these keys:
 `{"metadata": {…}}` is merged into the run's metadata, later lines winning;
 `{"check": "no_nulls", "passed": false, "subject": "houses", "severity": "block", "detail": "3 nulls",
-"metrics": {…}, "sample": [{…}]}` is a check's result; only `check` and `passed` are needed;
+"metrics": {"failed": 3, "rows": 12}, "sample": [{…}]}` is a check's result; only `check` and `passed` are needed, and
+without a severity it is `warn`;
 `{"quality": …}` holds one such result or a list of them;
 `{"progress": 0.4, "text": "houses"}` says how far it is, see `rules.living.read_progress`; told while it runs, and
 kept nowhere;
@@ -21,14 +22,12 @@ from typing import Any
 import orjson
 
 from rules.living import Progress, read_progress
-from rules.quality import SEVERITIES, CheckResult
+from rules.quality import CheckResult, read_result
 
 MAX_BYTES = 1024 * 1024
 MAX_LINES = 1000
 PROGRESS = b'{"progress"'
 TAIL_BYTES = 16 * 1024
-MAX_ROWS, MAX_COLUMNS, MAX_CELL = 20, 50, 500
-_MAX_DETAIL = 2000
 _MAX_NOTES = 20
 _MAX_LOGS = 100
 
@@ -122,7 +121,7 @@ def _read(path: Path, tail: int | None = None) -> bytes:
 
 def _take(report: Report, line: Any) -> None:
     if isinstance(line, dict) and "check" in line:
-        report.quality.append(_check(line))
+        report.quality.append(read_result(line))
         return
     if isinstance(line, dict) and "progress" in line and line.keys() <= {"progress", "text"}:
         read_progress(line)
@@ -135,43 +134,7 @@ def _take(report: Report, line: Any) -> None:
     report.metadata.update(metadata)
     quality = line.get("quality", [])
     for result in quality if isinstance(quality, list) else [quality]:
-        report.quality.append(_check(result))
+        report.quality.append(read_result(result))
     if "log" in line:
         level = line.get("level")
         report.logs.append(line["log"] if level is None else {"level": level, "log": line["log"]})
-
-
-def _check(result: Any) -> CheckResult:
-    if not isinstance(result, dict):
-        raise ValueError("a quality result is not an object")  # noqa: TRY004
-    check, passed = result.get("check"), result.get("passed")
-    if not isinstance(check, str) or not check or not isinstance(passed, bool):
-        raise ValueError('a quality result needs "check" (its name) and "passed" (true or false)')
-    severity = result.get("severity", "error")
-    if severity not in SEVERITIES:
-        raise ValueError(f"the severity of check {check[:MAX_CELL]!r} is none of {', '.join(SEVERITIES)}")
-    sample, metrics = result.get("sample", []), result.get("metrics", {})
-    if not isinstance(metrics, dict) or not isinstance(sample, list):
-        raise ValueError(  # noqa: TRY004
-            f"check {check[:MAX_CELL]!r}: metrics is an object, and sample a list of rows"
-        )
-    return CheckResult(
-        check=check[:MAX_CELL],
-        passed=passed,
-        subject=str(result.get("subject", ""))[:MAX_CELL],
-        severity=severity,
-        detail=str(result.get("detail", ""))[:_MAX_DETAIL],
-        metrics=_row(metrics),
-        sample=[_row(row if isinstance(row, dict) else {"value": row}) for row in sample[:MAX_ROWS]],
-    )
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    return {name[:MAX_CELL]: _cell(value) for name, value in list(row.items())[:MAX_COLUMNS]}
-
-
-def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"

@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect, text
 from sqlmodel import SQLModel
 
+from notifiers import check_tables as checking
 from notifiers import living_tables as living
 from notifiers import noise_tables as noise
 from notifiers import tables as notifying
@@ -20,7 +21,7 @@ from sensord.ledger import tables as running
 
 _TABLES = (
     *(notifying.events, notifying.subscriptions, notifying.deliveries, notifying.destinations),
-    *(notifying.inbox, notifying.bus_cursors, notifying.backlogs, living.living),
+    *(notifying.inbox, notifying.bus_cursors, notifying.backlogs, living.living, checking.checks),
     *(noise.mutes, noise.quiet_hours, noise.digests),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
     chatting.chat_heard,

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 
 from notifiers.settings import Settings
 from rules.event import Event
-from rules.request import Sensed
+from rules.request import Sensed, SkipReason
 from sensord.sources import Source
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ async def open_runs(name: str, config: RunsConfig, *, database: Database, feed: 
 def sense(event: Event) -> Sensed | None:
     """What templates see as `run`: its id, job, status, run_key, subject, tags, partition_key, times and metadata.
 
-    Anyone may publish on such a topic; only what this daemon says of its own runs counts.
+    Anyone may publish on such a topic; only what this daemon says of its own runs counts. A run whose data a check
+    blocked is held: that is a skip, with the reason.
     """
     if event.source != "sensord" or event.run is None or event.type != f"run.{event.data.get('status')}":
         return None
@@ -62,9 +63,13 @@ def sense(event: Event) -> Sensed | None:
     absent = dict.fromkeys(("sensor", "run_key", "subject", "partition_key", "error", "started_at", "ended_at"))
     run = {**absent, "metadata": {}, **said, "id": event.run}
     del run["run"]
+    blocked = said.get("blocked_by")
     return Sensed(
         subject=event.run,
         key=f"{event.run}@{said['status']}",
         at=event.time,
         context={"run": run, "event": event.to_json()},
+        decided=SkipReason(f"held: check {blocked} of {event.job} failed, and blocks what follows")
+        if blocked
+        else None,
     )
