@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 
 from notifiers.clock import Clock
-from sensord.config import Config
+from sensord.config import Config, JobConfig
 from sensord.launchers import Launcher
-from sensord.launchers.command import CommandConfig, Commands
+from sensord.launchers.command import CommandConfig, CommandLauncher, Commands
 from sensord.launchers.http import HttpConfig, open_http
+from sensord.launchers.python import MakeCommand, PythonConfig, python_launcher
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.tables import TERMINAL, runs
 
@@ -30,9 +33,19 @@ async def open_launchers(config: Config, commands: Commands, *, clock: Clock) ->
                     if http is None:
                         http = await stack.enter_async_context(open_http(config.state, clock=clock))
                     launchers[name] = http.launcher(name, job.launcher, timeout=job.timeout)
+                case PythonConfig():
+                    launchers[name] = python_launcher(job.launcher, _maker(commands, name, job))
                 case other:
                     raise TypeError(f"job {name}: no launcher is known for {type(other).__name__}")
         yield launchers
+
+
+def _maker(commands: Commands, name: str, job: JobConfig) -> MakeCommand:
+    def make(argv: list[str], env: dict[str, str], cwd: Path, spares: dict[str, Any] | None) -> CommandLauncher:
+        command = CommandConfig(command=argv, env=env, cwd=cwd)
+        return commands.launcher(name, command, timeout=job.timeout, warm=spares)
+
+    return make
 
 
 async def forget_ended(config: Config, database: LedgerDatabase) -> None:

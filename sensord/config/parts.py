@@ -27,6 +27,7 @@ from sensord.config.fields import (
 )
 from sensord.launchers.command import CommandConfig
 from sensord.launchers.http import HttpConfig
+from sensord.launchers.python import PythonConfig as PythonJobConfig
 from sensord.partitions import PartitionsConfig
 from sensord.secrets import redact
 from sensord.sources.dagster import DagsterConfig
@@ -43,6 +44,7 @@ from sensord.sources.topic import TopicConfig
 LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (
     ("command", CommandConfig),
     ("http", HttpConfig),
+    ("python", PythonJobConfig),
 )
 SOURCES: tuple[tuple[str, type[Settings]], ...] = (
     ("dagster", DagsterConfig),

@@ -87,6 +87,7 @@ class Commands:
         self._link = link
         self._state = state
         self._clock = clock
+        self._pools: dict[str, Any] = {}
 
     def launcher(
         self,
@@ -96,13 +97,19 @@ class Commands:
         timeout: float | None,
         log_limit: int = LOG_LIMIT,
         grace: float = GRACE,
+        warm: Mapping[str, Any] | None = None,
     ) -> CommandLauncher:
         """The launcher of one job. TemplateError if an element of its command is not a template.
 
         `timeout` and `grace` (from TERM to KILL) are seconds; of a log longer than `log_limit` bytes the first quarter
-        and the last three quarters of so many are kept.
+        and the last three quarters of so many are kept. `warm`: `argv`, `env`, `cwd` and `count` of processes that
+        wait to be given a run, see `command_warm`; while none waits, the command is started.
         """
-        limits = {"timeout": timeout, "grace": grace, "limit": log_limit}
+        limits: dict[str, Any] = {"timeout": timeout, "grace": grace, "limit": log_limit}
+        if warm is not None:
+            self._pools[job] = dict(warm)
+            limits["warm"] = job
+            self._link.keep_warm(self._pools)
         return CommandLauncher(self._link, self._state, self._clock, job, config, limits)
 
     @property

@@ -1,6 +1,6 @@
 """The daemons that are connected to the supervisor: lines of JSON in and out.
 
-This file belongs to the supervisor process: only the standard library is imported, and nothing of this package.
+This file belongs to the supervisor process: it imports the standard library and the files beside it.
 """
 
 # Paths are below an open folder, which pathlib cannot be given; and pathlib is slow to import.
@@ -14,7 +14,12 @@ import select
 import socket
 import struct
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sensord.launchers.command_pools import checked_pools
+else:
+    from command_pools import checked_pools
 
 SOCKET = "supervisor.sock"
 _LONGEST = 32 * 1024 * 1024  # Bytes of one line from a daemon.
@@ -29,6 +34,7 @@ class Daemon:
     def __init__(self, link: socket.socket) -> None:
         self.link = link
         self.env: dict[str, str] = {}
+        self.pools: dict[str, dict[str, Any]] = {}  # What it wants to have waiting, see `command_warm`.
         self.got = bytearray()
         self.out = bytearray()
         self.asked = self.greeted = self.blocked = False
@@ -71,6 +77,10 @@ class Daemons:
         if ended or len(daemon.got) > _LONGEST:
             self._drop(daemon)
         return messages
+
+    def connected(self) -> list[Daemon]:
+        """Everyone."""
+        return list(self._connected.values())
 
     def tell(self, message: dict[str, Any]) -> None:
         """Say it to everyone who has been greeted."""
@@ -131,6 +141,8 @@ class Daemons:
 
 def _checked(message: dict[str, Any]) -> dict[str, Any]:
     """Refuse a start that could reach outside its folder, or that lacks something once it is too late."""
+    if message["op"] == "warm":
+        return message | {"pools": checked_pools(message["pools"])}
     if message["op"] != "start":
         return message
     if not all(isinstance(message[name], str) for name in _TEXTS):

@@ -53,6 +53,7 @@ class Link:
         self._sending = False  # `_write` has taken what was waiting, and it is not all sent.
         self._forgotten: list[str] = []
         self._letting_go = anyio.Event()
+        self._pools: State = {}
         self.known: dict[str, State] = {}
         self.damaged_at: int | None = None
         self.pid = 0
@@ -63,6 +64,12 @@ class Link:
         if self._stream is not None:
             self._send_start(followed)
         return followed
+
+    def keep_warm(self, pools: State) -> None:
+        """Have these processes wait for runs, see `command_warm`: now, and after each break."""
+        self._pools = pools
+        if self._stream is not None:
+            self._send({"op": "warm", "pools": pools})
 
     def find(self, token: str, started: Callable[[int], None]) -> Followed | None:
         """Follow an attempt that the supervisor knows."""
@@ -179,6 +186,8 @@ class Link:
         for token in self._forgotten:
             self.known.pop(token, None)
         self._out.clear()
+        if self._pools:
+            self._send({"op": "warm", "pools": self._pools})
         for token, followed in self._followed.items():
             state = self.known.get(token)
             if followed.delayed:

@@ -66,8 +66,10 @@ def make_files(folder: int, path: str, config: str) -> int:
     return os.open(f"{path}.log", _MAKE | os.O_APPEND, 0o600, dir_fd=folder)
 
 
-def spawn(argv: list[str], env: dict[str, str], cwd: str, log: int) -> tuple[int, list[int]]:
-    """Start a process in a session and group of its own, its output appended to `log`.
+def spawn(
+    argv: list[str], env: dict[str, str], cwd: str, log: int | None, link: int | None = None
+) -> tuple[int, list[int]]:
+    """Start a process in a session and group of its own, its output appended to `log`, with `link` as descriptor 3.
 
     Return its pid, and the first and last tick since boot in which it may have started.
 
@@ -79,7 +81,10 @@ def spawn(argv: list[str], env: dict[str, str], cwd: str, log: int) -> tuple[int
     except OSError as error:
         raise NotStartedError(f"the working directory {cwd!r} cannot be entered: {error.strerror}") from None
     program = argv[0] if "/" in argv[0] else _program(argv[0], env)
-    output = [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    nowhere = [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_WRONLY, 0) for number in (1, 2)]
+    output = nowhere if log is None else [(os.POSIX_SPAWN_DUP2, log, 1), (os.POSIX_SPAWN_DUP2, log, 2)]
+    if link is not None:
+        output = [(os.POSIX_SPAWN_DUP2, link, 3), *output]
     before = _ticks()
     try:
         pid = os.posix_spawn(program, argv, env, file_actions=output, setsid=True, setsigmask=[], setsigdef=_ignored)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sensord.launchers.command_following import Following
     from sensord.launchers.command_journal import FULL, Journal, Record
     from sensord.launchers.command_syncing import Syncing
+    from sensord.launchers.command_warm import Warm
 else:  # Behind the standard library, so that no neighbour's name can hide one of its modules.
     sys.path.append(os.path.dirname(os.path.abspath(__file__)))
     import command_process as system
@@ -41,6 +42,7 @@ else:  # Behind the standard library, so that no neighbour's name can hide one o
     from command_following import Following
     from command_journal import FULL, Journal, Record
     from command_syncing import Syncing
+    from command_warm import Warm
 
 VERSION = 1
 BUSY = 75
@@ -70,6 +72,8 @@ class Supervisor:
         self._following = Following(folder, self._journal, self._poll, self._boot)
         self._daemons = Daemons(folder, self._poll)
         self._syncing = Syncing(self._journal, self._poll)
+        self._warm = Warm(self._poll)
+        self._warm_in = math.inf  # Seconds until a spare process is to be started.
         self._batch: list[Start] = []  # What is to be started when the sync under way has ended …
         self._ready: deque[Start] = deque()  # … and what is to be started now.
         self._asks: list[tuple[Daemon, dict[str, Any]]] = []
@@ -96,7 +100,7 @@ class Supervisor:
         if self._daemons or self._following:
             self._idle_at = time.monotonic()
             sync_at = math.inf if self._syncing.busy else self._sync_at  # Its end wakes us as well.
-            patience = min(self._following.patience(), max(sync_at - time.monotonic(), 0))
+            patience = min(self._following.patience(), max(sync_at - time.monotonic(), 0), self._warm_in)
             return -1 if patience == math.inf else patience
         return max(self._idle_at + self._linger - time.monotonic(), 0)
 
@@ -107,6 +111,8 @@ class Supervisor:
                     self._take(daemon, message)
             elif fd in self._following:
                 self._following.ended(fd)
+            elif fd in self._warm:
+                self._warm.died(fd)
             elif fd == self._syncing.fd:
                 self._syncing.take()
                 self._ready += self._batch
@@ -120,8 +126,11 @@ class Supervisor:
         self._greet()
         self._daemons.send()
         if self._pending:
+            self._warm_in = math.inf
             return
-        if self._successor is not None:  # The same process goes on with other code: its children stay its own.
+        self._warm_in = self._warm.fill(self._daemons.connected())
+        if self._successor is not None:
+            self._warm.end_all()  # The same process goes on with other code: its children stay its own.
             os.execv(self._successor[0], self._successor)  # noqa: S606
         self._journal.tidy()
 
@@ -176,6 +185,8 @@ class Supervisor:
                         self._journal.forget(record)
             case "hello":
                 daemon.env, daemon.asked = message["env"], True
+            case "warm":
+                daemon.pools = message["pools"]
             case "replace":
                 self._successor = message["argv"]
 
@@ -230,17 +241,33 @@ class Supervisor:
             _refuse(start.daemon, record.token, _reason(error))
             return
         try:
-            record.pid, record.since = system.spawn(ask["argv"], start.daemon.env | ask["env"], ask["cwd"], start.log)
+            if not self._give(start):
+                pid, since = system.spawn(ask["argv"], start.daemon.env | ask["env"], ask["cwd"], start.log)
+                self._write_down(record, pid, since)
+                self._following.follow(record, pid, os.pidfd_open(pid))
         except system.NotStartedError as error:
+            record.started = None
             record.end("refused", None, str(error))
             self._journal.ended(record)
-        else:
-            record.started = time.time_ns() // 1000
-            self._journal.started(record)
-            self._following.follow(record, record.pid, os.pidfd_open(record.pid))
         finally:
             os.close(start.log)
         self._daemons.tell(_known(record))
+
+    def _give(self, start: Start) -> bool:
+        """Let a process that waits be the run, if there is one. Its pid is written down before it knows."""
+        spare = self._warm.take(start.daemon, start.ask.get("warm"))
+        if spare is None:
+            return False
+        self._write_down(start.record, spare.pid, spare.since)
+        if not spare.hand_over(start.ask["env"], start.log):
+            spare.bury()
+            return False
+        self._following.follow(start.record, spare.pid, spare.pidfd)
+        return True
+
+    def _write_down(self, record: Record, pid: int, since: list[int]) -> None:
+        record.pid, record.since, record.started = pid, since, time.time_ns() // 1000
+        self._journal.started(record)
 
     def _greet(self) -> None:
         """Answer greetings with everything that is known."""

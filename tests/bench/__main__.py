@@ -24,6 +24,7 @@ NAMES = (
     "sensors",
     "spawn",
     "matching",
+    "python",
 )
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import anyio
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -84,6 +85,8 @@ class RestDouble:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+            for _ in range(10):  # A connection that was just taken becomes one that can be closed.
+                await anyio.lowlevel.checkpoint()
 
     def down(self) -> None:
         """Nobody listens any more."""

@@ -81,6 +81,40 @@ class Processes:
         return False
 
 
+WORK = """
+import os, time
+from pathlib import Path
+def work(path: str):
+    token = os.environ["SENSORD_RUN_ID"] + "." + os.environ["SENSORD_ATTEMPT"]
+    here = Path(__file__).parent
+    with (here / "started").open("a") as file:
+        file.write(f"{token} {os.getpid()}\\n")
+    while not (here / token).exists():
+        time.sleep(0.02)
+    if (here / token).read_text() != "0":
+        raise ValueError("it was told to")
+"""
+
+
+class Functions(Processes):
+    """A function that does the same, in a process that waited for it."""
+
+    def __init__(self, folder: Path, timeout: str) -> None:
+        super().__init__(folder, timeout)
+        (folder / "work.py").write_text(WORK)
+        self.config = f"{{timeout: {timeout}, python: 'work:work', path: '{folder}'}}"
+
+    def runs(self, token: str) -> bool:
+        if not self.starts(token):
+            return False
+        started = (self.folder / "started").read_text().split()
+        pid = started[started.index(token) + 1]
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+        except OSError:
+            return False
+
+
 class Served:
     """A double, as an outside."""
 
@@ -109,6 +143,12 @@ class Served:
 def commands(folder: Path, timeout: str) -> Iterator[Processes]:
     (folder / "outside").mkdir()
     yield Processes(folder / "outside", timeout)
+
+
+@contextmanager
+def functions(folder: Path, timeout: str) -> Iterator[Processes]:
+    (folder / "outside").mkdir()
+    yield Functions(folder / "outside", timeout)
 
 
 @contextmanager
@@ -144,6 +184,7 @@ class Kind:
 
 KINDS = (
     Kind("command", commands, breakable=False),
+    Kind("python", functions, breakable=False),
     Kind("http", plain),
     Kind("airflow", airflow, recipe=True),
     Kind("gitlab", gitlab, recipe=True),

@@ -94,12 +94,12 @@ async def test_an_answer_that_was_lost_is_no_second_start_where_nobody_knows_the
 async def test_nothing_is_lost_where_a_request_surely_came_to_nothing(tmp_path: Path, double: Plain) -> None:
     wanted = config(double, "idempotency_header: Idempotency-Key, ", "headers: {Idempotency-Key: the-same}, ")
     run = new_run(path="a")
+    note = tmp_path / ".sensord" / "elsewhere" / f"{run.token}.json"
     double.down()
     for _ in range(2):  # Two daemons come and go meanwhile.
         how: dict[str, Any] = {"launch": run} if not (tmp_path / "sensord.yaml").exists() else {"adopt": run}
         async with living(tmp_path, wanted, **how):
-            note = tmp_path / ".sensord" / "elsewhere" / f"{run.token}.json"
-            await until(lambda note=note: note.exists() and b'"sent":false' in note.read_bytes())
+            await until(lambda: note.exists() and b'"sent": false' in note.read_bytes())
     double.up()
     async with living(tmp_path, wanted, adopt=run) as daemon:
         await daemon.has_begun()
