@@ -36,7 +36,7 @@ def test_what_is_started_is_a_command_of_the_program() -> None:
     for words in (json.loads(instruction("CMD")), SERVICE["command"]):
         assert set(words) <= set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     scripts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert 'sensord = "sensord.cli:main"' in scripts
+    assert 'sensord = "sensord.__main__:main"' in scripts
 
 
 def test_it_does_not_run_as_root_and_the_users_are_one() -> None:
