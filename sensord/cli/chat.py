@@ -28,7 +28,7 @@ def invite(
     expires: Annotated[str, typer.Option(help="For how long it can be used, e.g. 1d.")] = "1d",
     json: Json = False,
 ) -> None:
-    """Make a one-time invitation: whoever opens its link first gets the role."""
+    """Make a one-time invitation: whoever opens its link, or types it in Slack, first gets the role."""
     from sensord.cli.show import as_json
 
     body = {"role": role, "expires": expires, **({"topics": topics} if topics else {})}
@@ -38,11 +38,13 @@ def invite(
         as_json(made)
         return
     typer.echo(f"{made['role']} of {', '.join(made['topics'])}, once, until {made['expires_at']}")
-    if made["link"] is None:
-        typer.echo(f"send the bot, in a chat with it: {made['command']}")
-    else:
+    if made["link"] is not None:
         typer.echo(f"for one person:           {made['link']}")
         typer.echo(f"to take it into a group:  {made['group_link']}")
+    elif made["slack_command"] is None:
+        typer.echo(f"send the bot, in a chat with it: {made['command']}")
+    if made["slack_command"] is not None:
+        typer.echo(f"to type in Slack:         {made['slack_command']}")
 
 
 def list_people(context: typer.Context, json: Json = False) -> None:

@@ -48,8 +48,9 @@ _INVITED = {
         "command": {"type": "string"},
         "link": _MAYBE,
         "group_link": _MAYBE,
+        "slack_command": _MAYBE,
     },
-    "required": ["role", "topics", "expires_at", "command", "link", "group_link"],
+    "required": ["role", "topics", "expires_at", "command", "link", "group_link", "slack_command"],
 }
 _PERSON = {
     "type": "object",
@@ -145,6 +146,7 @@ class ChatPeople:
                 "command": f"/start {payload}",
                 "link": await self._link(payload, group=False),
                 "group_link": await self._link(payload, group=True),
+                "slack_command": None if self._app.chats.slack is None else f"/sensord start {payload}",
             },
             201,
         )

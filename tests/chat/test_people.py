@@ -81,6 +81,7 @@ async def test_an_invitation_is_made_over_http_and_taken_back(tmp_path: Path) ->
                 made = await answer.json()
                 assert answer.status == 201
             assert made["link"].startswith("https://t.me/sensord_test_bot?start=i_")
+            assert made["slack_command"] is None
             assert made["group_link"].startswith("https://t.me/sensord_test_bot?startgroup=i_")
             await it.ask(made["command"], user=STRANGER)
             await it.ask("/subscribe bp.>", user=STRANGER)
@@ -117,6 +118,7 @@ async def test_the_command_line_invites_lists_and_tells_what_is_not_heard(tmp_pa
         (tmp_path / "sensord.yaml").write_text(
             f"http: {{port: 0, token: {TOKEN}}}\n"
             f"telegram: {{token: '{double.token}', api_url: '{double.url}'}}\n"
+            "slack: {token: xoxb-1, signing_secret: 8f742231b10e8888}\n"
             "chat: {roles: {owner: ['telegram:1']}}\n"
         )
 
@@ -141,6 +143,7 @@ async def test_the_command_line_invites_lists_and_tells_what_is_not_heard(tmp_pa
         invite, people, acts, wrong, command = await to_thread.run_sync(all_of_it)
         assert "viewer of bp.>, once, until" in invite
         assert "https://t.me/sensord_test_bot?start=i_" in invite
+        assert "to type in Slack:         /sensord start i_" in invite
         assert "telegram:1" in people
         assert "nothing was done from a chat yet" in acts
         assert "none of viewer, operator, owner" in wrong
