@@ -59,6 +59,8 @@ class Chats:
         async with anyio.create_task_group() as group:
             if self.telegram is not None:
                 group.start_soon(self.telegram.run, name="telegram chat")
+            if self.slack is not None:
+                group.start_soon(self.slack.run, name="slack words")
             if self.socket is not None:
                 group.start_soon(self.socket.run, name="slack chat")
 
@@ -75,11 +77,15 @@ class Chats:
 
 def claiming(config: Config, clock: Clock) -> Op[str, Claimed | None]:
     """How deliveries are claimed: with buttons on messages to chats that are listened to."""
-    if config.telegram is None or not config.telegram.commands:
+    heard = {
+        "telegram": config.telegram is not None and config.telegram.commands,
+        "slack": config.slack is not None and config.slack.hears,
+    }
+    if not any(heard.values()):
         return claim
     from notifiers.chat.buttons import Buttons
 
-    return Buttons({"telegram"}, clock).claim
+    return Buttons({name for name, hears in heard.items() if hears}, clock).claim
 
 
 def open_chats(app: App, channels: Mapping[str, Channel]) -> Chats:

@@ -46,6 +46,7 @@ def _parameter(root: Mapping[str, Any], name: str, *, required: bool) -> Paramet
         name=name,
         description=": ".join(words),
         wanted="one of these" if values else wanted,
+        kinds=frozenset(kinds),
         choices=tuple(values),
         required=required,
         has_default="default" in schema,

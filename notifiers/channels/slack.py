@@ -136,6 +136,16 @@ class Slack:
         """Call a method that shows nothing to anybody; its answer. DeliveryError, which holds no secret, otherwise."""
         return await self._call(method, shows=False, data=dict(about or {}), headers=dict(headers or {}))
 
+    async def whisper(self, url: str, text: str) -> None:
+        """Say something to one person alone, by the `response_url` of what they did. DeliveryError otherwise.
+
+        It is good for 5 uses in 30 minutes, and who has it needs no token: it stands in no error.
+        """
+        if not url.startswith(("https://", f"{self._client.base_url.partition('/api/')[0]}/")):
+            raise DeliveryError("the response_url is none of Slack's", Reason.refused, permanent=True)
+        body = {"response_type": "ephemeral", "replace_original": False, "text": escape(text)}
+        await self._submit(url, "a response_url", json=body)
+
     def render(self, message: Message) -> Sequence[Part]:
         """Posts, then files; see `slack_blocks.render`."""
         return render(message)
@@ -289,16 +299,18 @@ class Slack:
         raise failure
 
     async def _put(self, url: str, content: bytes) -> None:
+        await self._submit(url, "the upload of the file", data=io.BytesIO(content))
+
+    async def _submit(self, url: str, step: str, **content: Any) -> None:
+        """Post to an address that Slack gave us. DeliveryError, without the address, where it is not taken."""
         import aiohttp
 
-        step = "the upload of the file"
         try:
             with anyio.fail_after(CALL):
                 proxy = self._client.proxy
-                data = io.BytesIO(content)
-                async with self._session.post(url, data=data, proxy=proxy, allow_redirects=False) as answer:
+                async with self._session.post(url, proxy=proxy, allow_redirects=False, **content) as answer:
                     status, headers = answer.status, answer.headers
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = lost(step, error, shows=False)
         else:
             if status == 200:  # noqa: PLR2004

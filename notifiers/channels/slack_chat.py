@@ -7,8 +7,9 @@ database that is full or away) is said to have failed, and may still be carried 
 
 Answers are messages to the conversation, on the same way as everything else: durable, paced and tried again. Slack's
 other ways (the answer to the request itself, a `response_url` that ends after 30 minutes and 5 uses) are none of that,
-so the first is used only for what changes nothing: to show the channel what was typed, and to say to the person alone
-that nobody can be answered there, because the app is not in that conversation.
+so they are used only for what changes nothing: to show the channel what was typed, to say to the person alone that
+nobody can be answered there, because the app is not in that conversation, to say what is wrong in a form, and for the
+word to whoever pressed a button, of which the message tells as well.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import anyio
+from anyio.abc import TaskGroup
 
 from notifiers.channels import DeliveryError, Reason
 from notifiers.channels.slack import Slack
 from notifiers.channels.slack_blocks import escape
+from notifiers.channels.slack_forms import instead, view_of, wrong
 from notifiers.channels.slack_payloads import channel_of, read_payload, standing_of
-from notifiers.chat import Moved, Person, Place, Pressed, Said, Shut, Standing
+from notifiers.channels.slack_views import open_view
+from notifiers.chat import Filled, Moved, Person, Place, Pressed, Said, Shut, Standing
 from notifiers.chat.conversations import Conversations
 from notifiers.chat.floods import Once
 from notifiers.chat.wording import BROKE, NOT_HERE
@@ -38,9 +42,11 @@ ASK_SECONDS = 1.3
 """For each of the two questions that a command may be to Slack, which waits 3 s for its answer."""
 
 _PAGES, _PAGE = 5, 1000  # Of a channel's members. Where there are more, who is among them is not known.
+_WORDS = 20  # So many are on their way at once.
 _QUIET = 3600.0  # The same trouble is published at most once in this time; the log has it each time.
 
 JSON = dict[str, Any]
+Heard = Said | Shut | Moved | Pressed | Filled
 
 
 class SlackChat:
@@ -52,8 +58,19 @@ class SlackChat:
         self._clock = clock
         self._turns: WeakValueDictionary[str, anyio.Lock] = WeakValueDictionary()
         self._often = Once(_QUIET)
+        self._words: TaskGroup | None = None
+        self._wording = anyio.CapacityLimiter(_WORDS)
         self._told = False
         self.trouble: str | None = None
+
+    async def run(self) -> None:
+        """Say what is for somebody's eyes alone, until cancelled; what is heard before or after has no such word."""
+        async with anyio.create_task_group() as words:
+            self._words = words
+            try:
+                await anyio.sleep_forever()
+            finally:
+                self._words = None
 
     async def take(self, kind: str, payload: Mapping[str, Any], envelope: str | None = None) -> JSON | None:
         """Carry a payload out; what Slack is to show at once, perhaps nothing. None: it failed, and may be told again.
@@ -63,7 +80,7 @@ class SlackChat:
         heard = read_payload(kind, payload, envelope)
         if heard is None:
             return {}
-        async with self._turn(heard.old if isinstance(heard, Moved) else heard.place.chat):
+        async with self._turn(_one_after_the_other(heard)):
             try:
                 return await self._hear(heard, payload)
             except Exception:
@@ -71,19 +88,64 @@ class SlackChat:
                 log.exception("slack.unheard", extra={"kind": kind, "id": heard.heard.id})
                 return _to_them_alone(BROKE) if isinstance(heard, Said) and kind == "slash_commands" else None
 
-    async def _hear(self, heard: Said | Shut | Moved | Pressed, payload: Mapping[str, Any]) -> JSON:
+    async def _hear(self, heard: Heard, payload: Mapping[str, Any]) -> JSON:
         if isinstance(heard, Pressed):
-            log.info("slack.press_unheard", extra={"place": heard.place.destination})
-            return {}
-        if await self._conversations.knows(heard.heard):
-            return {}
-        typed = channel_of(payload) if isinstance(heard, Said) else None
-        if typed is not None and await self._is_outside(typed):
+            # One that is told again finds its button used; so much need not be asked before.
+            self._whisper(heard, await self._conversations.hear(heard, self))
+        elif not await self._conversations.knows(heard.heard):
+            typed = channel_of(payload)
+            if isinstance(heard, Filled):
+                return await self._fill(heard)
+            if isinstance(heard, Said) and typed is not None:
+                return await self._obey(heard, typed, payload)
+            await self._conversations.hear(heard, self)
+        return {}
+
+    async def _obey(self, said: Said, typed: str, payload: Mapping[str, Any]) -> JSON:
+        """A slash command, and the conversation in which it was typed."""
+        if await self._is_outside(typed):
             return _to_them_alone(NOT_HERE)
-        await self._conversations.hear(heard, self)
-        if not isinstance(heard, Said) or typed is None or heard.place.private or heard.text.startswith("/start"):
+        if await self._shows_form(said, payload):
+            return {}
+        await self._conversations.hear(said, self)
+        if said.place.private or said.text.startswith("/start"):
             return {}  # An invitation is for one person's eyes.
         return {"response_type": "in_channel"}
+
+    async def _shows_form(self, said: Said, payload: Mapping[str, Any]) -> bool:
+        """Whether a command is carried out by showing a form. Where Slack does not show it, questions are asked."""
+        trigger = payload.get("trigger_id")
+        form = await self._conversations.form(said, self) if isinstance(trigger, str) else None
+        view = None if form is None else view_of(form)
+        if view is None or not isinstance(trigger, str):
+            return False
+        try:
+            with anyio.fail_after(ASK_SECONDS):
+                shown = await open_view(self._channel, trigger, view)
+        except (DeliveryError, TimeoutError) as error:
+            log.info("slack.form_not_shown", extra={"place": said.place.destination, "error": str(error)})
+            return False
+        if shown:
+            await self._conversations.shown(said)
+        return shown
+
+    async def _fill(self, filled: Filled) -> JSON:
+        answered = await self._conversations.fill(filled, self)
+        if answered.wrong:
+            return wrong(answered.wrong)
+        return {} if answered.word is None else instead(answered.word)
+
+    def _whisper(self, pressed: Pressed, word: str | None) -> None:
+        """Say a word to whoever pressed, once, and not in the way of what is heard next."""
+        if self._words is not None and word is not None and pressed.answer is not None:
+            self._words.start_soon(self._say, pressed.answer, word)
+
+    async def _say(self, url: str, word: str) -> None:
+        async with self._wording:
+            try:
+                await self._channel.whisper(url, word)
+            except DeliveryError as error:
+                log.info("slack.press_not_answered", extra={"error": str(error)})
 
     @asynccontextmanager
     async def _turn(self, chat: str) -> AsyncIterator[None]:
@@ -174,6 +236,13 @@ class SlackChat:
             subject="slack",
         )
         await self._conversations.tell(event)
+
+
+def _one_after_the_other(heard: Heard) -> str:
+    """What is heard from the same is carried out in its order."""
+    if isinstance(heard, Filled):
+        return heard.person.id
+    return heard.old if isinstance(heard, Moved) else heard.place.chat
 
 
 def _to_them_alone(text: str) -> JSON:

@@ -1,4 +1,4 @@
-"""What Slack tells (slash commands, events, presses) → what was said, and what became of a channel. Pure and total.
+"""What Slack tells (commands, events, presses, forms) → what was said, and what became of a channel. Pure and total.
 
 The same payloads come through Socket Mode and as signed HTTP requests. Sources: docs.slack.dev,
 interactivity/implementing-slash-commands ("Understanding the data payload"), reference/events and
@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from notifiers.chat import Heard, Moved, Person, Place, Pressed, Said, Shut, Standing
+from notifiers.channels.slack_forms import CALLBACK, values_of
+from notifiers.chat import Filled, Heard, Moved, Person, Place, Pressed, Said, Shut, Standing
 from notifiers.text import visible
 from rules.commands import COMMANDS
 
@@ -37,6 +38,7 @@ _TEXT_CHARACTERS = 4096
 _ID_CHARACTERS = 255
 _CHANNEL = re.compile(r"[CDG][A-Z0-9]{1,30}", re.ASCII)
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}", re.ASCII)
+_VIEW = re.compile(r"V[A-Z0-9]{1,30}", re.ASCII)
 _STAMP = re.compile(r"[0-9]{1,15}\.[0-9]{1,9}", re.ASCII)
 _MENTION = re.compile(r"\s*<@([UW][A-Z0-9]{1,30})(?:\|[^<>]*)?>[\s,:]*(.*)", re.ASCII | re.DOTALL)
 # `<http://bp.houses|bp.houses>`: what somebody typed looked like an address to Slack.
@@ -62,12 +64,15 @@ _OPENED = {
 
 def read_payload(
     kind: str, payload: Mapping[str, Any], envelope: str | None = None
-) -> Said | Shut | Moved | Pressed | None:
+) -> Said | Shut | Moved | Pressed | Filled | None:
     """What a payload means; None where it is nothing to us.
 
     `kind` is the envelope's type: `slash_commands`, `events_api` or `interactive`. What was heard is known again by
-    the id of the event or of what set it off, which Slack repeats with the payload; else by the envelope's.
+    the id of the event or of what set it off, which Slack repeats with the payload; else by the envelope's. A form is
+    known by its own id: it is sent until it is taken, and then no more.
     """
+    if kind == "interactive" and payload.get("type") == "view_submission":
+        return _filled(payload)
     id_ = payload.get("event_id" if kind == "events_api" else "trigger_id") or envelope
     if not isinstance(id_, str) or not 0 < len(id_) <= _ID_CHARACTERS or not id_.isascii() or not id_.isprintable():
         return None
@@ -170,7 +175,7 @@ def _said(event: Mapping[str, Any], kind: str, bot: str | None, heard: Heard) ->
 
 
 def _press(payload: Mapping[str, Any], heard: Heard) -> Pressed | None:
-    """A button of one of our messages. Menus, modals and shortcuts are nothing to us."""
+    """A button of one of our messages. Menus and shortcuts are nothing to us."""
     actions, message, container = payload.get("actions"), payload.get("message"), payload.get("container")
     if payload.get("type") != "block_actions" or not isinstance(actions, list) or not actions:
         return None
@@ -191,6 +196,18 @@ def _press(payload: Mapping[str, Any], heard: Heard) -> Pressed | None:
     back = payload.get("response_url")
     answer = back if isinstance(back, str) else None
     return Pressed(heard=heard, place=place, person=person, data=data, message=stamp, answer=answer)
+
+
+def _filled(payload: Mapping[str, Any]) -> Filled | None:
+    """A form of ours."""
+    view, user = payload.get("view"), payload.get("user")
+    if not isinstance(view, Mapping) or not isinstance(user, Mapping) or view.get("callback_id") != CALLBACK:
+        return None
+    id_, data = _id(view.get("id"), _VIEW), view.get("private_metadata")
+    person = _person(user.get("id"), user.get("username") or user.get("name"))
+    if id_ is None or person is None or not isinstance(data, str) or len(data) > _ID_CHARACTERS:
+        return None
+    return Filled(heard=Heard(OF, id=f"view {id_}"), person=person, data=data, values=values_of(view))
 
 
 def _place(channel: str, person: Person, thread: Any = None) -> Place:

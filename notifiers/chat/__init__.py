@@ -104,6 +104,19 @@ class Pressed:
     answer: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filled:
+    """Somebody sent a form: `data` is the nonce that it carried, `values` what stands in its fields, by their places.
+
+    A field that was left empty is missing, or None; where one of several was to be chosen, it is that one's place.
+    """
+
+    heard: Heard
+    person: Person
+    data: str
+    values: Mapping[int, str | None]
+
+
 class Standing(StrEnum):
     """What a person is in a chat, by the service's word at this moment."""
 
@@ -123,11 +136,15 @@ class Room(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter of a job. `wanted` says in words what kind of value it takes; `choices` are all, where few are."""
+    """One parameter of a job. `wanted` says in words what kind of value it takes; `choices` are all, where few are.
+
+    `kinds` are JSON Schema's names of the kinds; none are any.
+    """
 
     name: str
     description: str
     wanted: str
+    kinds: frozenset[str] = frozenset()
     choices: tuple[Any, ...]
     required: bool
     has_default: bool

@@ -209,10 +209,10 @@ def _stands_in(conn: Connection, button: Offered, place: Place, message: str) ->
     # It may be configured by another name than it has, e.g. @name: then its receipt says where that is.
     receipts = conn.scalar(select(deliveries.c.receipts).where(deliveries.c.id == button.delivery))
     here = place.chat.partition(":")[2]
-    return any(
-        one is not None and one["id"] == message and here in (str(one.get("chat_id")), str(one.get("channel")))
-        for one in orjson.loads(receipts or "[]")
-    )
+    mine = [one for one in orjson.loads(receipts or "[]") if one is not None and one["id"] == message]
+    rooms = {str(one.get(name)) for one in mine for name in ("chat_id", "channel")}
+    # A direct conversation of Slack's is called as the person is, and may be configured by its own id.
+    return here in rooms or (place.private and any(room.startswith("D") for room in rooms))
 
 
 def _chat(destination: str) -> str:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from notifiers.bus.embedded import append_once
-from notifiers.chat import Daemon, Heard, Moved, Pressed, Room, Said, Shut
+from notifiers.chat import Daemon, Filled, Heard, Moved, Pressed, Room, Said, Shut
 from notifiers.chat import wording as words
 from notifiers.chat.asking import Ask, invited
 from notifiers.chat.deeds import Deeds
 from notifiers.chat.dialogues import Dialogue, open_dialogue
 from notifiers.chat.floods import SECONDS, Floods, Once, Turnout
+from notifiers.chat.forms import Answered, Form, Forms
 from notifiers.chat.looking import Held, held_by, held_in, paused_in
 from notifiers.chat.orders import Orders
 from notifiers.chat.people import guest_grants
@@ -70,6 +71,7 @@ class Conversations:
             **Silence(database, clock).by_name(),
             **self._orders.by_name(),
         }
+        self._forms = Forms(database, daemon, self._orders, clock, rights=self._rights)
         self._floods = Floods()
         self._presses = Presses(
             database,
@@ -111,17 +113,42 @@ class Conversations:
         else:
             act, to = self._moved(heard), heard.new
         if act is not None:
-            now = to_us(self._clock.now())
-            turn = Turn(heard=heard.heard, to=to, act=act, now=now, new_id=self._clock.new_id)
-            settled = await self._database.write(settle, turn)
-            if settled.then is not None:
-                settled.then()
-            word = settled.word or word
-            if settled.changed:
-                await self._delivery.refresh()
-            self._delivery.expect(settled.waiting)
-            self._published()
+            word = await self._settle(heard.heard, to, act) or word
         return word
+
+    async def _settle(self, heard: Heard, to: str, act: Act) -> str | None:
+        """Carry it out, once however often it is heard; what it says to whoever asked for it."""
+        now = to_us(self._clock.now())
+        turn = Turn(heard=heard, to=to, act=act, now=now, new_id=self._clock.new_id)
+        settled = await self._database.write(settle, turn)
+        if settled.then is not None:
+            settled.then()
+        if settled.changed:
+            await self._delivery.refresh()
+        self._delivery.expect(settled.waiting)
+        self._published()
+        return settled.word
+
+    async def form(self, said: Said, room: Room) -> Form | None:
+        """The form that `/run JOB` asks for, kept. None: this is to be heard as everything else is.
+
+        Whoever showed it says so by `shown`; until then the same command heard again has the same form.
+        """
+        made = await self._forms.asked(said, room)
+        if made is None or self._floods.one_more(said.place.chat, self._clock.monotonic()) is not Turnout.answered:
+            return None
+        return made
+
+    async def shown(self, said: Said) -> None:
+        """The command is carried out: its form stands before whoever typed it."""
+        await self._settle(said.heard, said.place.destination, lambda _conn: Reply())
+
+    async def fill(self, filled: Filled, room: Room) -> Answered:
+        """What becomes of a form that was sent; whatever its `act` was is settled."""
+        answered = await self._forms.sent(filled, room)
+        if answered.act is None:
+            return answered
+        return Answered(word=await self._settle(filled.heard, answered.to, answered.act))
 
     async def tell(self, event: Event) -> None:
         """Publish an event of the chats' own."""

@@ -73,6 +73,12 @@ def find_choice(conn: Connection, nonce: str) -> Offer | None:
     return Offer(dialogue=_dialogue(dict(of)), choice=choice, step=row["step"], ended=of["ended_at"] is not None)
 
 
+def first_nonce(conn: Connection, dialogue: str) -> str | None:
+    """A nonce of the first step of a dialogue; None where there is no such dialogue."""
+    here = (chat_choices.c.dialogue == dialogue) & (chat_choices.c.step == 0)
+    return conn.scalar(select(chat_choices.c.nonce).where(here))
+
+
 def begin(conn: Connection, dialogue: Dialogue, choices: Sequence[Choice], now: int) -> None:
     """Begin a dialogue, and end the one that the person had there."""
     here = (chat_dialogues.c.person == dialogue.person) & (chat_dialogues.c.place == dialogue.place)

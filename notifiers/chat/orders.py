@@ -54,7 +54,7 @@ class Orders:
             mine = [job for job in topics if may_see(ask.grants, topics[job], Role.operator)]
             return answer(words.jobs(mine, typed("run")))
         job = ask.words[0]
-        if (why := await self._refusal(ask, job)) is not None:
+        if (why := await self.refusal(ask, job)) is not None:
             return lambda _conn: refused(ask, why)
         given = {name: self._value(job, name, text) for name, text in map(_pair, ask.words[1:])}
         dialogue = Dialogue(
@@ -82,7 +82,7 @@ class Orders:
         except ValueError as error:
             raise CommandError(f"{wording.one_line(name, 60)}: {error}") from None
 
-    async def _refusal(self, ask: Ask, job: str) -> str | None:
+    async def refusal(self, ask: Ask, job: str) -> str | None:
         """Why the person may not run that here and now; None: they may. CommandError: there is none for them."""
         topics = self._daemon.jobs.get(job)
         if topics is None or not ask.sees(topics):
@@ -135,7 +135,7 @@ class Orders:
     async def _stopped(self, ask: Ask, dialogue: Dialogue) -> Act | None:
         """The end of it where it cannot go on: who had the right to run the job may have lost it meanwhile."""
         try:
-            why = await self._refusal(ask, dialogue.job)
+            why = await self.refusal(ask, dialogue.job)
         except CommandError:
             why = words.NOT_OPERATOR if dialogue.job in self._daemon.jobs else words.GONE
         if why is None:

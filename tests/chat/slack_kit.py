@@ -80,6 +80,7 @@ async def slack(
     *,
     double: SlackDouble | None = None,
     roles: str = ROLES,
+    jobs: str = JOBS,
     connected: bool = True,
     beside: str = "",
     **more: Any,
@@ -96,7 +97,7 @@ async def slack(
         keys = {"token": double.token, "api_url": f"{double.url}/api/", "app_token": double.people.app_token, **more}
         options = ", ".join(f"{key}: '{value}'" for key, value in keys.items() if value is not None)
         app = await stack.enter_async_context(
-            running(folder, f"slack: {{{options}}}\nchat:{roles}\n{beside}", url, JOBS)
+            running(folder, f"slack: {{{options}}}\nchat:{roles}\n{beside}", url, jobs)
         )
         if connected:
             await until(lambda: bool(double.people.lines))

@@ -23,7 +23,8 @@ from typing import Any
 import anyio
 from aiohttp import web
 
-from tests.doubles.slack_people import NoSuchThing, SlackPeople
+from tests.doubles.slack_interactions import NoSuchThing
+from tests.doubles.slack_people import SlackPeople
 from tests.doubles.slack_workspace import Refused, Room, TooFast, Workspace
 
 __all__ = ["Fault", "Room", "SlackDouble", "running"]
@@ -64,6 +65,7 @@ class SlackDouble(Workspace):
         people = self.people
         return {
             "users.info": people.user, "conversations.info": people.channel, "conversations.members": people.inside,
+            "views.open": people.doing.open_view,
         }  # fmt: skip
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -72,6 +74,8 @@ class SlackDouble(Workspace):
             return await self.people.link(request)
         body = await _body(request) if not path.startswith("/upload/") else {"bytes": len(await request.read())}
         method = path.removeprefix("/api/") if path.startswith("/api/") else path
+        if path.startswith(("/actions/", "/commands/")):
+            method = "/response_url"
         self._calls[method] += 1
         fault = next((one for one in self.faults if self._strikes(one, method)), None)
         kind = fault.kind if fault else ""
@@ -112,10 +116,8 @@ class SlackDouble(Workspace):
 
     async def _do(self, method: str, request: web.Request, body: Mapping[str, Any]) -> web.Response:
         try:
-            if method.startswith("/upload/"):
-                return self.take(method, await request.read())
-            if method.startswith("/services/"):
-                return self.incoming(method, body)
+            if method.startswith("/"):
+                return await self._elsewhere(method, request, body)
             token = request.headers.get("Authorization", "")
             if method == "apps.connections.open":
                 answer = self.people.open(token)
@@ -126,9 +128,18 @@ class SlackDouble(Workspace):
         except Refused as refused:
             return web.json_response(refused.body)
         except NoSuchThing as none:
-            return web.json_response({"ok": False, "error": str(none)})
+            metadata = {"response_metadata": {"messages": list(none.messages)}} if none.messages else {}
+            return web.json_response({"ok": False, "error": str(none), **metadata})
         except TooFast as fast:
             return _too_fast(fast.seconds)
+
+    async def _elsewhere(self, method: str, request: web.Request, body: Mapping[str, Any]) -> web.Response:
+        """What is no method of the Web API."""
+        if method.startswith("/upload/"):
+            return self.take(method, await request.read())
+        if method == "/response_url":
+            return self.people.doing.respond(request.path, body)
+        return self.incoming(method, body)
 
 
 async def _body(request: web.Request) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from slack_sdk.models.blocks import Block
 
 BLOCKS, FIELDS, FIELD, SECTION, HEADER, ACTIONS, CONTEXT = 50, 10, 2_000, 3_000, 150, 25, 10
 BUTTON_TEXT, BUTTON_VALUE, ID = 75, 2_000, 255
+CONFIRM = {"title": 100, "text": 300, "confirm": 30, "deny": 30}
 ROWS, COLUMNS, CELLS = 100, 20, 10_000
 ALL_TEXT, CONTAINER = 13_200, 50
 
@@ -33,6 +34,9 @@ def faults_of(blocks: list[Any]) -> list[str]:
     if len(blocks) > BLOCKS:
         return [f"no more than {BLOCKS} items allowed [json-pointer:/blocks]"]
     errors = [error for index, block in enumerate(blocks) for error in _block(block, f"/blocks/{index}")]
+    ids = [block["block_id"] for block in blocks if "block_id" in block]
+    if len(set(ids)) < len(ids):
+        errors.append("`block_id` already exists [json-pointer:/blocks]")
     if sum(block.get("type") == "table" for block in blocks) > 1:
         errors.append("only one table allowed [json-pointer:/blocks]")
     return errors or [error for block in blocks for error in _second_opinion(block)]
@@ -79,6 +83,11 @@ def pings_in(node: Any) -> Iterator[str]:
 def parsed(text: str, *, names: bool = False) -> list[str]:
     """What Slack would parse in a text it is not told to leave alone; `names` as with link_names or parse=full."""
     return _PARSED.findall(text) + (_NAMES.findall(text) if names else [])
+
+
+def text_faults(text: Any, at: str, most: int) -> Iterator[str]:
+    """What is wrong with a plain_text object."""
+    yield from _text(text, at, most)
 
 
 def _block(block: Any, at: str) -> Iterator[str]:
@@ -138,6 +147,16 @@ def _actions(block: Any, at: str) -> Iterator[str]:
             yield f"must be less than {ID + 1} characters [json-pointer:{here}/action_id]"
         if button.get("style", "primary") not in ("primary", "danger"):
             yield f"must be a valid enum value [json-pointer:{here}/style]"
+        if "confirm" in button:
+            yield from _confirm(button["confirm"], f"{here}/confirm")
+
+
+def _confirm(confirm: Any, at: str) -> Iterator[str]:
+    for name, most in CONFIRM.items():
+        kinds = ("plain_text", "mrkdwn") if name == "text" else ("plain_text",)
+        yield from _text(confirm.get(name), f"{at}/{name}", most, kinds)
+    if confirm.get("style", "primary") not in ("primary", "danger"):
+        yield f"must be a valid enum value [json-pointer:{at}/style]"
 
 
 def _context(block: Any, at: str) -> Iterator[str]:

@@ -14,16 +14,14 @@ from urllib.parse import urlencode
 from aiohttp import WSMsgType, web
 from slack_sdk.signature import SignatureVerifier
 
+from tests.doubles.slack_interactions import Interactions, NoSuchThing
+
 if TYPE_CHECKING:
     from tests.doubles.slack_workspace import Room, Workspace
 
 BOT, TEAM, APP = "U0SENSORD", "T0DOUBLE", "A0SENSORD"
 CONNECTIONS = 10
 PAGE = 3  # Of members, so that whoever reads only the first page is found out.
-
-
-class NoSuchThing(Exception):
-    """An error code of Slack's."""
 
 
 @dataclass(kw_only=True)
@@ -60,8 +58,16 @@ class SlackPeople:
     swallowing: bool = False
     on_ack: Callable[[str], None] = lambda _id: None
     greeting: Mapping[str, Any] | None = None
+    doing: Interactions = field(init=False)
     _tickets: set[str] = field(default_factory=set)
     _numbers: Any = field(default_factory=lambda: count(1))
+
+    def __post_init__(self) -> None:
+        self.doing = Interactions(self)
+
+    def number(self) -> int:
+        """One more."""
+        return int(next(self._numbers))
 
     # ---- what the app asks ---------------------------------------------------------------------------------
 
@@ -140,6 +146,8 @@ class SlackPeople:
         if "payload" in word and not envelope.accepts:
             self.wrong.append(f"{envelope.kind} takes no payload")
         id_ = str(envelope.payload.get("trigger_id") or envelope.payload.get("event_id"))
+        if envelope.payload.get("type") == "view_submission":
+            self.doing.answered(envelope.payload["view"]["id"], word.get("payload"))
         # What else waits is the same thing told again.
         self.on_ack(id_)
         self.acks.append((id_, word.get("payload")))
@@ -196,8 +204,8 @@ class SlackPeople:
             "text": text,
             "api_app_id": APP,
             "is_enterprise_install": "false",
-            "response_url": f"{self.workspace.url}/commands/{TEAM}/{number}/secret",
-            "trigger_id": f"{number}.{number}.0123456789abcdef",
+            "response_url": self.doing.url(user, "commands", number),
+            "trigger_id": self.doing.trigger(user, number),
         }
 
     async def command(self, channel: str, text: str, **who: Any) -> str:
@@ -244,13 +252,21 @@ class SlackPeople:
             "api_app_id": APP,
             "token": "deprecated",
             "container": {"type": "message", "message_ts": message, "channel_id": channel, "is_ephemeral": False},
-            "trigger_id": f"{number}.{number}.fedcba9876543210",
+            "trigger_id": self.doing.trigger(user, number),
             "team": {"id": TEAM, "domain": "double"},
             "channel": {"id": channel, "name": channel.lower()},
             "message": {"type": "message", "bot_id": "B0", "ts": message, "text": "…", "user": BOT},
-            "response_url": f"{self.workspace.url}/actions/{TEAM}/{number}/secret",
+            "response_url": self.doing.url(user, "actions", number),
             "actions": [{"action_id": value, "block_id": "b", "value": value, "type": "button", "action_ts": "1.2"}],
         }
+
+    async def press(self, message: Mapping[str, Any], label: str, *, user: str) -> str:
+        """Somebody presses a button that stands under a message; the press's id."""
+        payload = self.pressed(message["channel"], message["ts"], self.doing.buttons(message)[label], user=user)
+        if message.get("thread_ts"):
+            payload["message"] |= {"thread_ts": message["thread_ts"]}
+        await self.tell("interactive", payload)
+        return str(payload["trigger_id"])
 
     # ---- signed requests -----------------------------------------------------------------------------------
 
