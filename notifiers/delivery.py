@@ -148,7 +148,8 @@ class Delivery:
         with anyio.CancelScope(shield=True) as call:
             self._calls.add(call)
             try:
-                asked = Taking(self._waiting.ask(item), self._routing.directory.noise, self._clock.now())
+                noise, edits = self._routing.directory.noise, self._living.edits(item.destination)
+                asked = Taking(self._waiting.ask(item), noise, self._clock.now(), edits)
                 claimed = await self._database.write(self._take, asked)
                 if isinstance(claimed, Later):
                     self._waiting.called(item, claimed)

@@ -14,10 +14,10 @@ from notifiers.clock import to_us
 from notifiers.database import Op
 from notifiers.digest_wording import WITH_FILES, Ended, digest_message, digest_title, reminder
 from notifiers.digests import dissolve, insert_digest
-from notifiers.living import RECOVERY, Ask, Later
+from notifiers.living import RECOVERY, Ask, Later, only_edits
 from notifiers.living_tables import living
 from notifiers.mutes import end_due, first_due, remind_due
-from notifiers.noise import ASKED_FOR, BURST, DIGEST, Held, Noise
+from notifiers.noise import ASKED_FOR, BURST, DIGEST, SCHEDULE, Held, Noise
 from notifiers.reading.templates import Voice
 from notifiers.store import Claimed, Waiting
 from notifiers.subscriptions import version
@@ -40,11 +40,12 @@ _EDITS = select(living.c.id).where(
 
 @dataclass(frozen=True, slots=True)
 class Taking:
-    """A delivery to be taken for a try, unless it is to be held."""
+    """A delivery to be taken for a try, unless it is to be held. `edits`: messages can be edited where it goes."""
 
     ask: Ask
     noise: Noise
     now: datetime
+    edits: bool = False
 
 
 def take(
@@ -81,6 +82,8 @@ def _why(conn: Connection, row: RowMapping, taking: Taking) -> Held | None:
         return None
     event = from_row(dict(conn.execute(select(events).where(events.c.id == row["event"])).mappings().one()))
     why = taking.noise.why(event, subscription, to, taking.now, scheduled=False)
+    if why is not None and taking.edits and only_edits(conn, event, to):
+        return None
     if why is not None:
         hold(conn, [row["id"]], why)
     return why
@@ -188,7 +191,7 @@ def _release(conn: Connection, one: Release) -> Released:
     again: dict[Held, list[str]] = {}
     for row in _due(conn, now):
         event = _event(row)
-        why = noise.why(event, row["subscription"], row["destination"], one.now, scheduled=row["held_by"] != "schedule")
+        why = noise.why(event, row["subscription"], row["destination"], one.now, scheduled=row["held_by"] != SCHEDULE)
         if why is None and row["held_by"] == BURST and row["destination"] in one.storms:
             why = Held(one.storms[row["destination"]], BURST, row["error"])
         if why is not None:

@@ -24,7 +24,7 @@ from notifiers.reading import Reader, read_reader
 from notifiers.shown import Shown, way_of
 from notifiers.store import Claimed, Result
 from notifiers.tables import deliveries, events
-from rules.event import Event
+from rules.event import Event, Severity
 from rules.living import FAILURES, Place, due, place_of, state_named, state_of
 
 RECOVERY = "recovery:"
@@ -136,6 +136,17 @@ class Living:
     def recover(self, conn: Connection, batch: Sequence[int]) -> list[list[str]]:
         """At start, for the time, before anything is claimed: edits that were on their way are made again."""
         return [[*_recover_edits(conn, self.edits, now), *store.recover(conn, [now])[0]] for now in batch]
+
+
+def only_edits(conn: Connection, event: Event, destination: str) -> bool:
+    """Whether an event does no more at a destination than change a message that is there: nobody is notified of that.
+
+    What is bad gets a word of its own under the message, and so does the end of a log.
+    """
+    if state_of(event) is None or event.severity >= Severity.error or event.data.get("log_tail"):
+        return False
+    here = (living.c.run == event.run) & (living.c.destination == destination) & living.c.refused.is_(None)
+    return conn.execute(select(living.c.id).where(here)).first() is not None
 
 
 def _put_back(conn: Connection, one: Claimed, **values: Any) -> None:

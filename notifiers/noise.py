@@ -28,8 +28,8 @@ ASKED_FOR = ("chat", "chat.test")
 
 EVERYTHING = ">"
 
-BURST = "burst"
-"""What holds a message of many that came at once."""
+BURST, SCHEDULE = "burst", "schedule"
+"""What holds a message of many that came at once, and one that waits for its subscription's digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Noise:
         ]
         found += [held for quiet in (self.quiet.get(destination), options.quiet) if (held := _quiet(quiet, now))]
         if scheduled and options.digest is not None and (due := options.digest.next(now)) is not None:
-            found.append(Held(to_us(due), "schedule", f"waits for the digest: {options.digest_text}"))
+            found.append(Held(to_us(due), SCHEDULE, f"waits for the digest: {options.digest_text}"))
         return max(found, key=lambda held: held.until, default=None)
 
     def wholly(self, destination: str, now: datetime) -> Held | None:

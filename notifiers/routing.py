@@ -15,7 +15,8 @@ from notifiers.clock import Clock, to_us
 from notifiers.database import Database
 from notifiers.failures import failures_before
 from notifiers.fanout import Routed, Unrouted, commit_routed, insert_deliveries, new_deliveries, read_unrouted
-from notifiers.noise import BURST, NO_OPTIONS, Held
+from notifiers.living import only_edits
+from notifiers.noise import BURST, NO_OPTIONS, SCHEDULE, Held
 from notifiers.store import Waiting
 from notifiers.subscriptions import Directory, load_directory
 from notifiers.tables import deliveries, events
@@ -68,7 +69,7 @@ class Routing:
             made = new_deliveries(
                 event, seq, verdicts, directory=self.directory, new_id=self._clock.new_id, now_us=now_us
             )
-            rows += [self._held(event, row) for row in made]
+            rows += [await self._held(event, row) for row in made]
         routed = Routed(
             cursor=unrouted.cursor,
             upto=unrouted.upto,
@@ -134,12 +135,18 @@ class Routing:
         )
         return [_waiting(row) for row in await self._database.write_many(insert_replays, rows)]
 
-    def _held(self, event: Event, row: dict[str, Any]) -> dict[str, Any]:
-        """A new delivery as it is, or held: by a mute, quiet hours, a digest's time, or because there is too much."""
+    async def _held(self, event: Event, row: dict[str, Any]) -> dict[str, Any]:
+        """A new delivery as it is, or held: by a mute, quiet hours, a digest's time, or because there is too much.
+
+        What changes a message that is there notifies nobody, so neither mutes nor quiet hours hold it.
+        """
         if row["status"] != "pending":
             return row
         to, noise = row["destination"], self.directory.noise
         why = noise.why(event, row["subscription"], to, self._clock.now()) if noise.any else None
+        if why is not None and why.by != SCHEDULE and self._edits(to):
+            edits = await self._database.read(partial(only_edits, event=event, destination=to))
+            why = None if edits else why
         if why is None and not passes(event.severity) and (until := self._bursts.holds(to, row["severity"])):
             why = Held(until, BURST, WHY)
         if why is None:
