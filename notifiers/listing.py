@@ -15,6 +15,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Table, and_, false, fu
 
 from notifiers.bus.embedded import from_row
 from notifiers.clock import from_us
+from notifiers.reading import reading_of
 from notifiers.since import Begin, Since, begin_of
 from notifiers.tables import backlogs, deliveries, events, inbox, subscriptions
 from rules.event import Severity, rfc3339
@@ -203,6 +204,7 @@ def _subscription(row: Mapping[str, Any], pasts: Mapping[str, JSON]) -> JSON:
         "destination": row["destination"],
         "where": orjson.loads(row["where"]),
         "origin": row["origin"],
+        **dict(zip(("lang", "zone"), reading_of(orjson.loads(row["options"] or "{}")), strict=True)),
         "created_at": _time(row["created_at"]),
         "ended_at": _time(row["ended_at"]),
         "backlog": pasts.get(row["id"]),

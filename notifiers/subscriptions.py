@@ -119,6 +119,8 @@ def _sync(conn: Connection, configured: Configured) -> int:
 def add_subscriptions(conn: Connection, batch: Sequence[Wanted]) -> list[tuple[str, bool]]:
     """A user's subscriptions: the id of each, and whether it is new; one like it that holds is the same one.
 
+    The same one is told in the language, and by the clock, that are wanted now.
+
     ValueError: one is to begin after an event that is not there.
     """
     held = {identity: row["id"] for identity, row in _by_identity(conn).items()}
@@ -129,8 +131,26 @@ def add_subscriptions(conn: Connection, batch: Sequence[Wanted]) -> list[tuple[s
         results.append((found, found == wanted.id))
         if found == wanted.id:
             fresh.append(wanted)
+        else:
+            set_reading(conn, [found], *reading_of(wanted.options))
     _insert(conn, fresh, "user")
     return results
+
+
+def set_reading(conn: Connection, ids: Sequence[str], lang: str | None, zone: str | None) -> bool:
+    """Let subscriptions be told in that language, by that clock, where they are given. False: they were already."""
+    given = {name: value for name, value in (("lang", lang), ("zone", zone)) if value is not None}
+    here = subscriptions.c.id.in_(ids) & subscriptions.c.ended_at.is_(None)
+    changed = False
+    for id_, text in conn.execute(select(subscriptions.c.id, subscriptions.c.options).where(here)).all():
+        before = orjson.loads(text) if text else {}
+        after = {**before, **given}
+        if after != before:
+            changed = True
+            conn.execute(update(subscriptions).where(subscriptions.c.id == id_).values(options=canonical(after)))
+    if changed:
+        bump(conn)
+    return changed
 
 
 def end_subscriptions(conn: Connection, batch: Sequence[Ended]) -> list[bool]:

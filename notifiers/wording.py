@@ -25,6 +25,11 @@ def english() -> Voice:
     return _voice(None, ENGLISH)
 
 
+def spoken(reader: Reader) -> Voice:
+    """The voice for somebody, of our templates alone."""
+    return _voice(None, reader)
+
+
 def show(value: Any) -> str:
     """Any JSON value as text for a person; anything else as its own text."""
     return language(ENGLISH).show(value)

@@ -47,13 +47,16 @@ class Usage:
 
 COMMANDS: Final[Mapping[str, Usage]] = MappingProxyType(
     {
-        "subscribe": Usage("PATTERN [severity>=warning] [tag=team:geo]", "tell this chat of a topic", MAX_WORDS),
+        "subscribe": Usage(
+            "PATTERN [severity>=warning] [tag=team:geo] [lang=ru]", "tell this chat of a topic", MAX_WORDS
+        ),
         "unsubscribe": Usage("PATTERN or all", "stop telling this chat of it", 1),
         "subs": Usage("", "what this chat is told of", 0),
         "topics": Usage("[PATTERN]", "which topics there are, and what was last said on each", 1),
         "mute": Usage("TIME [PATTERN [WHY]]", "hold messages back for a while; alone: what is muted", MAX_WORDS),
         "unmute": Usage("[PATTERN or JOB]", "let them out again", 1),
         "quiet": Usage("22:00-08:00 Europe/Lisbon, or off", "hold messages back in these hours of each day", 5),
+        "lang": Usage("[en or ru] [ZONE]", "the language and the clock of messages here, e.g. ru Europe/Moscow", 2),
         "test": Usage("", "send a test message to this chat", 0),
         "status": Usage("", "whether all is well", 0),
         "runs": Usage("[JOB]", "the newest runs", 1),
@@ -111,6 +114,19 @@ def wanted(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
         text = str(error)
         raise CommandError(f"{text[:1].upper()}{text[1:]}.") from None
     return words[0], where
+
+
+def reading_of(words: Sequence[str]) -> tuple[list[str], str | None, str | None]:
+    """The words of `/subscribe` without `lang=…` and `zone=…`, and the values of those."""
+    rest: list[str] = []
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if equals and name in ("lang", "zone"):
+            found[name] = value
+        else:
+            rest.append(word)
+    return rest, found.get("lang"), found.get("zone")
 
 
 def _condition(word: str) -> tuple[str, str]:

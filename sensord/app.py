@@ -20,6 +20,8 @@ from notifiers.channels.inbox import open_inbox
 from notifiers.clock import SYSTEM, Clock, to_us
 from notifiers.delivery import Delivery, open_delivery
 from notifiers.quiet_hours import ConfiguredQuiet, sync_quiet
+from notifiers.reading import Reader
+from notifiers.reading.templates import NOTHING, read_own
 from notifiers.since import parse_since
 from notifiers.subscriptions import Configured, Wanted, sync_configured
 from sensord import interpreter
@@ -241,6 +243,8 @@ def _delivery(
         digested=digested,
         living=living,
         claiming=claiming(config, clock),
+        own=NOTHING if config.templates is None else read_own(config.templates),
+        reader=Reader(config.language, config.zone),
     )
 
 

@@ -19,6 +19,7 @@ from notifiers.chat import Order, Parameter
 from notifiers.clock import Clock
 from notifiers.database import Op
 from notifiers.owner import Owner
+from notifiers.reading import Reader
 from notifiers.store import Claimed, claim
 from rules.request import RunRequest
 from rules.rights import Grant
@@ -120,6 +121,7 @@ def _conversations(app: App, channels: Mapping[str, Channel], chats: Chats) -> C
         clock=app.clock,
         owner=Owner(app.config.owner, app.clock, has_inbox="inbox" in channels),
         published=app.published,
+        reader=Reader(app.config.language, app.config.zone),
     )
 
 

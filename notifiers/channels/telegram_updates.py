@@ -14,6 +14,7 @@ WANTED = ("message", "channel_post", "my_chat_member", "callback_query")
 _NAME_CHARACTERS = 60
 _TEXT_CHARACTERS = 4096
 _DATA_BYTES = 64
+_TAG = 35  # An IETF tag has no more characters.
 _INSIDE = frozenset({"creator", "administrator", "member"})
 
 
@@ -50,7 +51,10 @@ def _message(message: Mapping[str, Any], heard: Heard, me: str | None) -> Said |
     if not isinstance(text, str) or person is None or bot or message.get("is_automatic_forward"):
         return None
     place, text = _place(chat, message), text[:_TEXT_CHARACTERS]
-    return Said(heard=heard, place=place, person=person, text=text, me=me, replies=_replies(message, me))
+    code = (message.get("from") or {}).get("language_code")
+    language = code[:_TAG] if isinstance(code, str) else None
+    replies = _replies(message, me)
+    return Said(heard=heard, place=place, person=person, text=text, me=me, replies=replies, language=language)
 
 
 def _replies(message: Mapping[str, Any], me: str | None) -> bool:

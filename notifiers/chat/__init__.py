@@ -53,7 +53,8 @@ class Said:
     """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it.
 
     `typed` is what stands before a command's name there, where answers say what to type: `/` or `/sensord `. `replies`
-    says that it answers a message of the bot's.
+    says that it answers a message of the bot's. `language` is the one that the person uses the service in, as an IETF
+    tag, where that is known.
     """
 
     heard: Heard
@@ -63,6 +64,7 @@ class Said:
     me: str | None = None
     typed: str = "/"
     replies: bool = False
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

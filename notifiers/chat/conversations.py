@@ -26,11 +26,13 @@ from notifiers.chat.people import guest_grants
 from notifiers.chat.presses import Presses
 from notifiers.chat.questions import Command, Questions, answer
 from notifiers.chat.silence import Silence
+from notifiers.chat.tongues import Tongues
 from notifiers.chat.turns import Act, Done, Reply, Turn, heard_before, read_cursor, settle
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
 from notifiers.delivery import Delivery
 from notifiers.owner import Notice, Owner
+from notifiers.reading import ENGLISH, Reader
 from notifiers.store import move, pause, resume
 from rules.commands import COMMANDS, CommandError, Invited, check, opened, parse
 from rules.commands import Command as Typed
@@ -56,6 +58,7 @@ class Conversations:
         clock: Clock,
         owner: Owner,
         published: Callable[[], None],
+        reader: Reader = ENGLISH,
     ) -> None:
         self.granted = granted
         self._database = database
@@ -70,6 +73,7 @@ class Conversations:
             **Deeds(questions, clock).by_name(),
             **Silence(database, clock).by_name(),
             **self._orders.by_name(),
+            **Tongues(reader).by_name(),
         }
         self._forms = Forms(database, daemon, self._orders, clock, rights=self._rights)
         self._floods = Floods()

@@ -13,11 +13,12 @@ from notifiers.chat.asking import Ask, invited, refused
 from notifiers.chat.looking import Held
 from notifiers.chat.people import use_invite
 from notifiers.chat.questions import Command, Questions, answer
+from notifiers.chat.tongues import asked, chosen
 from notifiers.chat.turns import Act, Done, Reply
 from notifiers.clock import Clock
 from notifiers.message import Message, Text
-from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions
-from rules.commands import CommandError, Invited, Shown, opened, typed, wanted
+from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions, set_reading
+from rules.commands import CommandError, Invited, Shown, opened, reading_of, typed, wanted
 from rules.topics import matches
 
 _BAD_INVITE = "This invitation is not valid: it was used already, or is too old. Ask for another one."
@@ -70,17 +71,23 @@ class Deeds:
         return act
 
     async def _subscribe(self, ask: Ask) -> Act:
-        pattern, where = wanted(ask.words)
+        words_left, lang, zone = reading_of(ask.words)
+        pattern, where = wanted(words_left)
+        reading = chosen(ask, lang, zone)
         if (why := await ask.refusal(pattern)) is not None:
             return lambda _conn: refused(ask, why)
         destination = ask.place.destination
-        one = Wanted(id=self._clock.new_id(), topic=pattern, destination=destination, at=ask.now, where=where)
+        one = Wanted(
+            id=self._clock.new_id(), topic=pattern, destination=destination, at=ask.now, where=where, options=reading
+        )
         line = words.subscription_line(Held(one.id, pattern, where, "user"))
-        already = any(held.topic == pattern and held.where == where for held in ask.held)
+        same = [held.id for held in ask.held if held.topic == pattern and held.where == where]
+        retold = asked(lang, zone)
 
         def act(conn: Connection) -> Reply:
-            if already or not add_subscriptions(conn, [one])[0][1]:
-                return Reply(message=words.said(f"This chat is told of that already\n{line}"))
+            if same or not add_subscriptions(conn, [one])[0][1]:
+                changed = set_reading(conn, same, *retold)
+                return Reply(message=words.said(f"This chat is told of that already\n{line}"), changed=changed)
             text = f"{_who(ask)} subscribed {destination} to {line}"
             hint = "/test sends a test message, /subs lists what this chat is told, /unsubscribe ends it."
             return Reply(

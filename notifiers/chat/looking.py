@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from notifiers.bus.embedded import from_row
 from notifiers.chat.answers import SUBSCRIPTION
+from notifiers.reading import Reading, reading_of
 from notifiers.tables import deliveries, destinations, events, subscriptions
 from rules.event import Event
 
@@ -26,6 +27,7 @@ class Held:
     topic: str
     where: Mapping[str, Any]
     origin: str
+    reading: Reading = (None, None)
 
 
 def names_of(conn: Connection, destination: str) -> list[str]:
@@ -41,7 +43,16 @@ def held_by(conn: Connection, destination: str) -> list[Held]:
     """The subscriptions that a place has."""
     here = subscriptions.c.destination.in_(names_of(conn, destination)) & subscriptions.c.ended_at.is_(None)
     rows = conn.execute(select(subscriptions).where(here).order_by(subscriptions.c.id)).mappings()
-    return [Held(row["id"], row["topic"], orjson.loads(row["where"]), row["origin"]) for row in rows]
+    return [
+        Held(
+            row["id"],
+            row["topic"],
+            orjson.loads(row["where"]),
+            row["origin"],
+            reading_of(orjson.loads(row["options"] or "{}")),
+        )
+        for row in rows
+    ]
 
 
 def held_in(conn: Connection, chat: str) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sensord.cli.options import FAILED, WRONG, Json, configuration, fail
+
+if TYPE_CHECKING:
+    from sensord.config import Config, Problem
 
 
 def register(app: typer.Typer) -> None:
@@ -57,6 +60,8 @@ def check(context: typer.Context, json: Json = False) -> None:
         _check_as_json(context)
         return
     config = configuration(context)
+    if problems := _broken_templates(config):
+        raise fail("\n".join(map(str, problems)), WRONG)
     counts = {
         "job": len(config.jobs),
         "sensor": len(config.sensors),
@@ -74,11 +79,27 @@ def _check_as_json(context: typer.Context) -> None:
 
     try:
         config = load(context.obj)
+        problems = _broken_templates(config)
     except ConfigError as error:
-        as_json({"right": False, "problems": [asdict(problem) for problem in error.problems]})
-        raise typer.Exit(WRONG) from None
+        problems = error.problems
+    if problems:
+        as_json({"right": False, "problems": [asdict(problem) for problem in problems]})
+        raise typer.Exit(WRONG)
     names = {"jobs": list(config.jobs), "sensors": list(config.sensors)}
     as_json({"right": True, "problems": [], **names, "subscriptions": len(config.subscriptions)})
+
+
+def _broken_templates(config: Config) -> list[Problem]:
+    """What is wrong in the team's templates. The daemon would start with them, and say ours in their place."""
+    if config.templates is None:
+        return []
+    from notifiers.reading.checking import check_templates
+    from sensord.config import Problem
+
+    return [
+        Problem(file=str(config.templates / one.file), line=one.line, column=1, found=one.why)
+        for one in check_templates(config.templates)
+    ]
 
 
 def schema() -> None:

@@ -61,14 +61,17 @@ def subscribe(
     since: Annotated[
         str | None, typer.Option(help="Tell it of what was since then too: a time, so long ago (2h), or an event's id.")
     ] = None,
+    lang: Annotated[str | None, typer.Option(help="The language it is told in: en or ru.")] = None,
+    zone: Annotated[str | None, typer.Option(help="The clock it is told by, e.g. Europe/Lisbon.")] = None,
     json: Json = False,
 ) -> None:
     """Tell a destination of the events of a topic."""
     from sensord.cli.show import as_json
 
     body: dict[str, Any] = {"topic": topic, "to": destination, "where": conditions(where)}
+    body |= {name: value for name, value in (("since", since), ("lang", lang), ("zone", zone)) if value is not None}
     with client(context) as api:
-        answer = api.call("POST", "/api/subscriptions", body if since is None else {**body, "since": since})
+        answer = api.call("POST", "/api/subscriptions", body)
         if answer["backlog"] is not None and api.daemon:
             answer["backlog"] = _past(api, answer["id"])
     if json:

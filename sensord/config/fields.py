@@ -80,6 +80,13 @@ def _quiet(value: str) -> str:
     return hours(value).text
 
 
+def _zone(value: str) -> str:
+    from notifiers.zones import zone_of
+
+    zone_of(value)
+    return value
+
+
 def _digest_time(value: str) -> str:
     from notifiers.zones import zone_of
     from rules.noise import parse_digest
@@ -198,6 +205,7 @@ Pattern = Annotated[str, AfterValidator(_pattern)]
 Destination = Annotated[str, AfterValidator(check_destination)]
 QuietHours = Annotated[str, AfterValidator(_quiet)]
 DigestTime = Annotated[str, AfterValidator(_digest_time)]
+Zone = Annotated[str, AfterValidator(_zone)]
 TextTemplate = Annotated[str, AfterValidator(_text_template)]
 Expression = Annotated[str, AfterValidator(_expression)]
 TreeTemplate = Annotated[

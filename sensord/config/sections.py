@@ -36,6 +36,7 @@ from sensord.config.fields import (
     QuietHours,
     Text,
     Where,
+    Zone,
 )
 from sensord.config.parts import JobConfig, SensorConfig
 from sensord.logs import Format, Level
@@ -82,11 +83,16 @@ class SubscriptionConfig(Settings):
     digest: DigestTime | None = Field(
         default=None, description="told in one message, hourly, daily 09:00 Europe/Lisbon or weekly MON 09:00 UTC"
     )
+    lang: Literal["en", "ru"] | None = Field(
+        default=None, description="the language it is told in; default: `language`"
+    )
+    zone: Zone | None = Field(default=None, description="the clock it is told by, e.g. Europe/Lisbon; default: `zone`")
 
     @property
     def options(self) -> dict[str, Any]:
-        """How it is told, where that is not at once."""
+        """How it is told: when, where that is not at once, in which language and by which clock."""
         found = {"quiet": self.quiet, "digest": self.digest, "after": self.after if self.after > 1 else None}
+        found |= {"lang": self.lang, "zone": self.zone}
         return {name: value for name, value in found.items() if value is not None}
 
 
@@ -139,6 +145,11 @@ class Config(Settings):
     )
     mask: list[Column] = Field(
         default_factory=list, description="columns whose values no message and no table shows, of any job; globs"
+    )
+    language: Literal["en", "ru"] = Field(default="en", description="of messages to whoever chose none")
+    zone: Zone = Field(default="UTC", description="the clock of messages to whoever chose none, e.g. Europe/Lisbon")
+    templates: Path | None = Field(
+        default=None, description="folder of message templates that stand before ours: run.yaml, quality.ru.yaml, …"
     )
     owner: Destination | None = Field(default=None, description="who is told when another destination dies")
     concurrency: Count = Field(default=16, description="how many attempts run at a time, of all jobs together")

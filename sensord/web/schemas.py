@@ -143,8 +143,10 @@ EVENT = _object(
     required=("id", "source", "type", "topic", "time", "severity", "message"),
 )
 BACKLOG = nullable(_whole({"deliveries": NUMBER, "done": YES}))
+_READING = {"lang": nullable(TEXT), "zone": nullable(TEXT)}
 SUBSCRIPTION = _object(
-    {"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "backlog": BACKLOG}, required=("id", "topic")
+    {"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "backlog": BACKLOG, **_READING},
+    required=("id", "topic"),
 )
 DELIVERY = _object(
     {
@@ -237,9 +239,13 @@ MADE_TOKEN = _whole({**_TOKEN, "token": TEXT})
 TOKEN = _whole({**_TOKEN, "created_at": TIME, "revoked_at": nullable(TIME), "state": TEXT})
 TAKEN = _whole({"id": nullable(ID), "duplicate": YES})
 LINEAGE = _object({"eventType": TEXT, "eventTime": TEXT, "run": OBJECT, "job": OBJECT, "producer": TEXT}, required=())
-SUBSCRIBE = _object({"topic": TEXT, "to": TEXT, "where": OBJECT, "since": TEXT}, required=("topic", "to"), closed=True)
+SUBSCRIBE = _object(
+    {"topic": TEXT, "to": TEXT, "where": OBJECT, "since": TEXT, "lang": {"enum": ["en", "ru"]}, "zone": TEXT},
+    required=("topic", "to"),
+    closed=True,
+)
 SUBSCRIBED = _whole(
-    {"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "duplicate": YES, "backlog": BACKLOG}
+    {"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "duplicate": YES, "backlog": BACKLOG, **_READING}
 )
 REPLAY = _object(
     {

@@ -7,9 +7,11 @@ import json
 from aiohttp import web
 
 from notifiers.clock import to_us
+from notifiers.reading import check_language
 from notifiers.settings import parse_duration
 from notifiers.since import parse_since
 from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions
+from notifiers.zones import zone_of
 from rules.routing import compile_where
 from rules.topics import check_pattern
 from sensord.app import App
@@ -29,7 +31,7 @@ class Telling:
 
     async def subscribe(self, request: web.Request) -> web.Response:
         """201: a new subscription, with `since` told of the past as well. 200: there was one like it, and it holds."""
-        body = await read_object(request, ("topic", "to", "where", "since"))
+        body = await read_object(request, ("topic", "to", "where", "since", "lang", "zone"))
         topic, to, where = text_of(body, "topic"), text_of(body, "to"), object_of(body, "where")
         if topic is None or to is None:
             raise Problem(400, 'say what is told to whom: {"topic": "runs.*.failed", "to": "telegram:-100123"}')
@@ -39,12 +41,20 @@ class Telling:
             compile_where(where)
             text = text_of(body, "since")
             since = None if text is None else parse_since(text, self._app.clock.now())
-            now = to_us(self._app.clock.now())
-            wanted = Wanted(id=self._app.clock.new_id(), topic=topic, destination=to, at=now, where=where, since=since)
+            reading = reading_asked(text_of(body, "lang"), text_of(body, "zone"))
+            wanted = Wanted(
+                id=self._app.clock.new_id(),
+                topic=topic,
+                destination=to,
+                at=to_us(self._app.clock.now()),
+                where=where,
+                since=since,
+                options={name: value for name, value in reading.items() if value is not None},
+            )
             found, new = await self._app.database.write(add_subscriptions, wanted)
         except ValueError as error:
             raise Problem(400, str(error)) from None
-        shape = {"id": found, "topic": topic, "destination": to, "where": where, "duplicate": not new}
+        shape = {"id": found, "topic": topic, "destination": to, "where": where, "duplicate": not new, **reading}
         if not new or since is None:
             return answer({**shape, "backlog": None}, 201 if new else 200)
         self._app.delivery.catch_up()
@@ -121,6 +131,15 @@ class Telling:
         for name, source in self._app.sources.items():
             if sensor in (None, name) and isinstance(source, Remembering):
                 source.offer_again()
+
+
+def reading_asked(lang: str | None, zone: str | None) -> dict[str, str | None]:
+    """A language and a zone that somebody asks for; ValueError says which there are."""
+    if lang is not None:
+        check_language(lang)
+    if zone is not None:
+        zone_of(zone)
+    return {"lang": lang, "zone": zone}
 
 
 def _place(text: str) -> Key:
