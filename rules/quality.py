@@ -104,15 +104,16 @@ def masked(result: CheckResult, masks: Sequence[str]) -> CheckResult:
     if not masks or not (result.sample or result.metrics):
         return result
     sample = masked_sample(result.sample, masks)
-    return replace(result, sample=sample, metrics=_masked_row(result.metrics, masks))
+    return replace(result, sample=sample, metrics=masked_row(result.metrics, masks))
 
 
 def masked_sample(sample: Iterable[Mapping[str, Any]], masks: Sequence[str]) -> list[dict[str, Any]]:
     """Rows without the values of masked columns."""
-    return [_masked_row(row, masks) for row in sample]
+    return [masked_row(row, masks) for row in sample]
 
 
-def _masked_row(row: Mapping[str, Any], masks: Sequence[str]) -> dict[str, Any]:
+def masked_row(row: Mapping[str, Any], masks: Sequence[str]) -> dict[str, Any]:
+    """One row without the values of masked columns."""
     named = row.get("column")
     hides = isinstance(named, str) and is_masked(named, masks)
     return {

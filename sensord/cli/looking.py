@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sensord.cli import backfills, deliveries, events, partitions, runs, telling
+from sensord.cli import backfills, checks, deliveries, events, partitions, runs, telling
 from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
 
 if TYPE_CHECKING:
@@ -29,13 +29,14 @@ LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "events": ("what happened", events.COLUMNS),
     "subscriptions": ("who is told of what", ("id", "topic", "destination", "where", "origin")),
     "deliveries": ("what was told to whom", deliveries.COLUMNS),
+    "checks": ("how the data does", checks.COLUMNS),
     "keys": ("the run_keys that dedupe", ("sensor", "job", "run_key", "run", "claimed_at")),
     "ticks": ("what was sensed and decided", ("at", "sensor", "subject", "outcome", "reason", "run")),
     "destinations": ("destinations that are paused or moved", ("destination", "state", "reason", "since", "moved_to")),
 }
 _WITHOUT_SHOW = {"keys", "ticks", "destinations"}
 _WITHOUT_PAGES = {"destinations"}
-_RARE = {"partition_key"}  # A column that is left out where it would be empty.
+_RARE = {"partition_key", "series"}  # A column that is left out where it would be empty.
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +53,7 @@ def _group(name: str, what: str, columns: tuple[str, ...]) -> typer.Typer:
         group.callback(invoke_without_command=True)(deliveries.overview)
     if "list" not in own:
         _add_list(group, name, columns)
-    if name not in _WITHOUT_SHOW:
+    if name not in _WITHOUT_SHOW and "show" not in own:
         _add_show(group, name)
     for verb, command in own.items():
         group.command(verb)(command)
@@ -234,6 +235,7 @@ VERBS: dict[str, dict[str, Callable[..., None]]] = {
         "replay": deliveries.replay,
         "resume": resume,
     },
+    "checks": {"show": checks.show, "accept": checks.accept},
     "keys": {"show": show_key, "forget": forget, "expire": expire},
     "destinations": {"resume": resume},
 }

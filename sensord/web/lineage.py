@@ -24,6 +24,7 @@ from sensord.sources.lineage import TOKEN
 from sensord.web.body import MAX_BODY, checked_text, kind, object_of, read_body, text_of, too_large
 from sensord.web.ids import named_id
 from sensord.web.problems import Problem, answer, shown
+from sensord.web.quality import taken
 
 STATES = ("START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER")
 _SEVERITY = {"COMPLETE": Severity.info, "ABORT": Severity.warning, "FAIL": Severity.error}
@@ -31,6 +32,7 @@ _NAMESPACE = UUID("0f1b6c0e-6a55-5b0f-8f0e-3a5c0d4f7c11")
 _SOURCE = "sensord:openlineage"  # Nobody else can publish as this.
 _KEPT = 8 * 1024  # Bytes of one facet; Spark's plans have hundreds of kilobytes, and start no job.
 _NAMED = b"dataQualityAssertions"
+_SERIES = 500  # Characters of a dataset's name that tell its checks from others.
 _ASSERTIONS = 200  # Of one event; more is no message for a person.
 
 
@@ -47,7 +49,7 @@ class Lineage:
         body, raw = await _read(request)
         if body.get("run") is None and (body.get("dataset") is not None or body.get("job") is not None):
             return answer({"id": None, "duplicate": False}, 202)
-        found = list(lineage_events(body, self._app.clock, raw))
+        found = taken(list(lineage_events(body, self._app.clock, raw)), self._app)
         new = await self._app.bus.publish(found)
         if any(new):
             self._app.published()
@@ -208,5 +210,7 @@ def _quality(check: tuple[str, Mapping[str, Any]], run_id: str, job: str, time: 
             "detail": "",
             "metrics": {key: value for key, value in assertion.items() if key in ("actual", "expected")},
             "sample": [],
+            "series": dataset[:_SERIES],
+            **({"column": column} if isinstance(column, str) else {}),
         },
     )

@@ -29,6 +29,7 @@ from sensord.web.body import (
 )
 from sensord.web.ids import named_id
 from sensord.web.problems import Problem, answer, shown
+from sensord.web.quality import taken
 
 CLOUDEVENT = "application/cloudevents+json"
 PLAIN_KEYS = ("topic", "message", "data", "severity", "type", "subject", "source", "id", "time", "run", "job", "sensor")
@@ -50,7 +51,7 @@ class Intake:
     async def __call__(self, request: web.Request) -> web.Response:
         """Publish one event, or a batch: all of it or nothing. The same (source, id) again is no second event."""
         batch, single = await self._read(request)
-        found = await self._app.bus.publish(batch)
+        found = await self._app.bus.publish(taken(batch, self._app))
         if any(found):
             self._app.published()
         shapes = [{"id": event.id, "duplicate": not new} for event, new in zip(batch, found, strict=True)]

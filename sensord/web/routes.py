@@ -10,6 +10,7 @@ from sensord.web import schemas
 from sensord.web.backfill_routes import backfill_endpoints
 from sensord.web.callback import Callbacks
 from sensord.web.chat import ChatPeople
+from sensord.web.checks import Checks
 from sensord.web.dead_letters import DeadLetters
 from sensord.web.endpoint import Endpoint, one, only
 from sensord.web.events import SINCE, Events
@@ -44,6 +45,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *Tokens(app).endpoints(),
         *Events(app).endpoints(),
         *ChatPeople(app).endpoints(),
+        *Checks(app).endpoints(),
         *Mutes(app).endpoints(),
         *slack_endpoints(app),
         *TelegramUpdates(app).endpoints(),

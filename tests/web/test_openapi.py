@@ -62,8 +62,12 @@ async def full(site: Site) -> dict[str, str]:
     (subscription,) = (await site.get("/api/subscriptions"))["items"]
     days = {"from": "2026-01-01", "to": "2026-01-01"}
     _, backfill = await site.call("POST", "/api/jobs/load/backfills", days)
+    failed = {"topic": "quality.load.failed", "type": "quality.failed", "data": {"check": "rows"}}
+    await site.call("POST", "/api/events", failed)
+    (check,) = (await site.get("/api/checks"))["items"]
     return {
         "runs": run["id"],
+        "checks": check["id"],
         "backfills": backfill["id"],
         "events": deliveries[0]["event"],
         "deliveries": deliveries[0]["id"],
@@ -86,6 +90,7 @@ CALLS: list[tuple[str, str, Any, int]] = [
     ("POST", "/api/jobs/{name}/backfills", {"run_config": {"path": 3}}, 422),
     ("POST", "/api/backfills/{id}/cancel", None, 202),
     ("POST", "/api/backfills/{id}/cancel", {}, 409),
+    ("POST", "/api/checks/{id}/accept", None, 409),
     ("POST", "/api/runs/{id}/cancel", None, 409),
     ("POST", "/api/runs/{id}/retry", {}, 201),
     ("POST", "/api/sensors/{name}/tick", None, 200),
