@@ -25,6 +25,7 @@ NAMES = (
     "spawn",
     "matching",
     "python",
+    "checks",
 )
 
 
