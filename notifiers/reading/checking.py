@@ -13,6 +13,7 @@ from notifiers.reading.language import language
 from notifiers.reading.samples import SAMPLES
 from notifiers.reading.shapes import Compiler, TemplateFault
 from notifiers.reading.templates import Broken, Own, Templates, builtin, read_own
+from notifiers.reading.texts import FILTERS
 from rules.event import Event
 
 
@@ -61,7 +62,7 @@ def _uncompiled(name: str, file: TemplateFile, reader: Reader) -> Iterator[Templ
 def named_in(entry: Entry) -> frozenset[str]:
     """The names that a text's `{{ … }}` use."""
     environment = Environment(autoescape=True)
-    environment.filters |= dict.fromkeys(("number", "percent", "duration", "moment", "day", "lines"), str)
+    environment.filters |= dict.fromkeys(FILTERS, str)
     found = {"count"} if "one" in entry.texts else set()
     for text in entry.texts.values():
         found |= meta.find_undeclared_variables(environment.parse(text))

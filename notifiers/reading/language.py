@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
@@ -15,6 +15,7 @@ from jinja2.runtime import Undefined
 
 from notifiers.reading import Reader
 from notifiers.zones import zone_of
+from rules.trend import sparkline
 
 if TYPE_CHECKING:
     from babel import Locale
@@ -128,6 +129,33 @@ class Language:
             return self.show(value)
         return "\n".join(found[-most:])
 
+    def failed_rows(self, metrics: Any) -> str:
+        """Of a check's metrics, how many rows of how many failed: `12 / 1,000 (1.2%)`; nothing where not both are."""
+        found = _failed_of(metrics)
+        if found is None:
+            return ""
+        failed, rows = found
+        said = f"{self.number(failed)} / {self.number(rows)}"
+        if not failed or not rows:
+            return said
+        share = 100 * failed / rows
+        exact = f"{share:.0f}" if share >= _TENTHS or share == round(share) else f"{share:.2g}"
+        return f"{said} ({self._hundredths(exact)})"
+
+    def other_metrics(self, metrics: Any) -> Any:
+        """A check's metrics without those that `failed_rows` says."""
+        if _failed_of(metrics) is None:
+            return metrics
+        return {key: value for key, value in metrics.items() if key not in _FAILED_OF}
+
+    def trend(self, counts: Any) -> str:
+        """A bar for each of the last results, and the most: `▁▁▃█ (≤ 12)`; nothing where there is none to be seen."""
+        if not isinstance(counts, Sequence) or isinstance(counts, str):
+            return ""
+        shown = [count for count in map(_count, counts) if count is not None]
+        several = len(shown) > 1 and any(shown)
+        return f"{sparkline(shown)} (≤ {self.number(max(shown))})" if several else ""
+
     def show(self, value: Any) -> str:  # noqa: PLR0911 - one for each kind of value
         """Any JSON value as text for a person; what is not there as nothing; anything else as its own text."""
         kind = type(value)
@@ -152,6 +180,9 @@ class Language:
 
     def _decimal(self, text: str) -> str:
         return text
+
+    def _hundredths(self, text: str) -> str:
+        return f"{text}%"
 
     def _date(self, local: datetime) -> str:
         return f"{local:%d %b %H:%M}"
@@ -199,6 +230,9 @@ class Translated(Language):
     def _decimal(self, text: str) -> str:
         return text.replace(".", _decimal_sign(self.lang)) if _NUMBER.fullmatch(text) else text
 
+    def _hundredths(self, text: str) -> str:
+        return self.percent(0).replace("0", self._decimal(text))
+
     def _date(self, local: datetime) -> str:
         from babel.dates import format_datetime
 
@@ -218,6 +252,21 @@ def _decimal_sign(lang: str) -> str:
     from babel.numbers import get_decimal_symbol
 
     return get_decimal_symbol(lang)
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST else None
+
+
+_FAILED_OF: Final = ("failed", "rows")
+
+
+def _failed_of(metrics: Any) -> tuple[int, int] | None:
+    """How many rows failed, of how many; None where not both are counted."""
+    if not isinstance(metrics, Mapping):
+        return None
+    failed, rows = (_count(metrics.get(name)) for name in _FAILED_OF)
+    return None if failed is None or rows is None else (failed, rows)
 
 
 def _is_number(value: Any) -> bool:

@@ -26,7 +26,7 @@ _ABSENT: Final = object()
 _SLOW: Final = object()
 Value = Callable[[Context], Any]
 
-FILTERS: Final = ("number", "percent", "duration", "moment", "day", "lines")
+FILTERS: Final = ("number", "percent", "duration", "moment", "day", "lines", "failed_rows", "other_metrics", "trend")
 """What a language shows of a value, beside the filters that every template has."""
 
 _COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {

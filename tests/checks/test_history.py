@@ -174,15 +174,15 @@ def test_the_message_says_which_rows_of_how_many_how_often_and_the_trend() -> No
         "trend": [0, 1, 2, 3],
     }
     message = to_message(result(False, data=data))
-    assert message.title == "load: check nulls(name) failed again (3rd time in a row)"
+    assert message.title == "load: check nulls(name) failed again (3 times in a row)"
     assert message.facts == [
-        ("rows that failed", "3 of 12 (25%)"),
+        ("rows that failed", "3 / 12 (25%)"),
         ("share", "0.25"),
-        ("trend", "▁▄▆█ the last 4, at most 3"),
+        ("trend", "▁▄▆█ (≤ 3)"),
     ]
     recovered = to_message(result(True, data={"check": "nulls", "recovered_after": 3, "trend": [3, 0]}))
     assert recovered.title == "load: check nulls recovered after 3 failures"
-    assert recovered.facts == [("trend", "█▁ the last 2, at most 3")]
+    assert recovered.facts == [("trend", "█▁ (≤ 3)")]
 
 
 @given(

@@ -237,6 +237,24 @@ def test_what_data_says_is_never_a_template(tmp_path: Path) -> None:
     assert (message.title, message.body) == ("{{ 7 * 7 }}", [Text("{% IF %}{{ ID }}")])
 
 
+@pytest.mark.parametrize(
+    ("metrics", "facts"),
+    [
+        ({"failed": 12, "rows": 1000, "least": 3}, [("не прошло строк", "12 / 1\xa0000 (1,2\xa0%)"), ("least", "3")]),
+        ({"failed": 0, "rows": 0}, [("не прошло строк", "0 / 0")]),
+        ({"failed": 5}, [("failed", "5")]),
+        ({"failed": True, "rows": "x"}, [("failed", "да"), ("rows", "x")]),
+    ],
+)
+def test_a_check_says_how_many_rows_of_how_many_failed(metrics: dict[str, Any], facts: list[tuple[str, str]]) -> None:
+    data = {"check": "price", "metrics": metrics, "in_a_row": 3, "trend": [0, 3, 12]}
+    event = Event(id="e", type="quality.failed", topic="t", time=FAILED.time, job="load", data=data)
+    message = to_message(event, reader=RUSSIAN)
+
+    assert message.title == "load: проверка price снова не пройдена (3 раза подряд)"
+    assert message.facts == [*facts, ("динамика", "▁▃█ (≤ 12)")]
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.integers(), inner, max_size=3),
@@ -247,7 +265,7 @@ anything = st.recursive(
 @given(
     st.sampled_from([*SAMPLES, "", "run.", "a.b"]),
     st.dictionaries(
-        st.sampled_from(["attempt", "duration_s", "error", "log_tail", "progress", "metrics", "x"]), anything
+        st.sampled_from(["attempt", "duration_s", "error", "log_tail", "progress", "metrics", "trend", "x"]), anything
     ),
     st.text(),
 )

@@ -40,7 +40,7 @@ async def test_a_schema_in_a_plain_script_tells_which_rows_are_wrong(site: Site,
             await site.app.database.read(lambda _conn: None)
     newest = told[0]
     check = "check traffic: greater_than_or_equal_to(0)"
-    assert newest["title"] == f"houses: {check} failed again (2nd time in a row)"
+    assert newest["title"] == f"houses: {check} failed again (2 times in a row)"
     assert "1 of 2" in newest["text"]
     assert "-3" in newest["text"]
     assert "farm" in newest["text"]
