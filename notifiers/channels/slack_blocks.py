@@ -164,7 +164,7 @@ def _abridged(text: str, limit: int, name: str, files: list[Attachment]) -> str:
 
 def _link(link: Link) -> list[Run]:
     label, url = visible(link.text), visible(link.url)
-    if not _URL.fullmatch(url) or len(url) > URL:
+    if not _URL.fullmatch(url) or units(url) > URL:
         return [Run(f"{label}: {url}")]
     return [Run(f"{label}: "), Run(url, "link")] if label.strip() else [Run(url, "link")]
 
@@ -190,7 +190,7 @@ def _chunks(runs: Sequence[Run]) -> Iterator[list[Run]]:
 
 def _pieces(run: Run, room: int) -> Iterator[Run]:
     """A run in pieces of which the first fits into `room`, where that is worth a cut, and all fit a post."""
-    if run.style in ("table", "header") or not run.text:
+    if run.style in ("table", "header", "link") or not run.text:
         yield run
         return
     text = run.text

@@ -155,7 +155,8 @@ def _slack_says(message: Message) -> list[str]:
     mark = slack_blocks._MARKS.get(message.severity, "") if visible(message.title).strip() else ""
     said = [message.note, mark, message.title, *_facts(message), *(text for text, _ in _body(message))]
     for link in [] if _tables(message) else message.links:
-        alone = slack_blocks._URL.fullmatch(visible(link.url)) and not visible(link.text).strip()
+        linked = slack_blocks._URL.fullmatch(visible(link.url)) and slack_blocks.units(link.url) <= slack_blocks.URL
+        alone = linked and not visible(link.text).strip()
         said += [link.url] if alone else [f"{link.text}:", link.url]
     return said if "".join(map(visible, said)).strip() or _tables(message) else ["(empty message)"]
 

@@ -151,6 +151,17 @@ def test_a_message_of_nothing_is_still_a_message(text: str) -> None:
     assert part.payload["text"] == "(empty message)"
 
 
+@pytest.mark.parametrize("before", [0, 5_000, 5_700, 7_900])
+@pytest.mark.parametrize("ampersands", [10, 500, 590, 1_700, 2_900])
+def test_an_address_is_never_cut_through(before: int, ampersands: int) -> None:
+    url = "https://a.example/?" + "&" * ampersands
+    parts = render(Message(title="t", body=[Text("x" * before)], links=[Link("here", url)]))
+    assert "".join(part.text for part in parts) == f"t\n{'x' * before}\nhere: {url}\n"
+    for part in parts:
+        assert not faults_of(part.payload["blocks"])
+        assert not too_long(part.payload["blocks"])
+
+
 def test_pages_of_white_space_are_not_posts() -> None:
     text = "a" + " " * 30_000 + "b"
     parts = render(Message(title="", body=[Text(text)]))
