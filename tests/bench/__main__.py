@@ -26,6 +26,7 @@ NAMES = (
     "matching",
     "python",
     "checks",
+    "scheduler",
 )
 
 
