@@ -13,6 +13,7 @@ from notifiers.clock import Clock
 from sensord.config import Config, JobConfig
 from sensord.launchers import Launcher
 from sensord.launchers.command import CommandConfig, CommandLauncher, Commands
+from sensord.launchers.dagster import DagsterJobConfig, open_dagster_jobs
 from sensord.launchers.http import HttpConfig, open_http
 from sensord.launchers.python import MakeCommand, PythonConfig, python_launcher
 from sensord.ledger.database import LedgerDatabase
@@ -24,7 +25,7 @@ async def open_launchers(config: Config, commands: Commands, *, clock: Clock) ->
     """A launcher for each job, by its name."""
     launchers: dict[str, Launcher] = {}
     async with AsyncExitStack() as stack:
-        http = None
+        http, dagster = None, None
         for name, job in config.jobs.items():
             match job.launcher:
                 case CommandConfig():
@@ -33,6 +34,10 @@ async def open_launchers(config: Config, commands: Commands, *, clock: Clock) ->
                     if http is None:
                         http = await stack.enter_async_context(open_http(config.state, clock=clock))
                     launchers[name] = http.launcher(name, job.launcher, timeout=job.timeout)
+                case DagsterJobConfig():
+                    if dagster is None:
+                        dagster = await stack.enter_async_context(open_dagster_jobs(config.state, clock=clock))
+                    launchers[name] = dagster.launcher(job.launcher, timeout=job.timeout)
                 case PythonConfig():
                     launchers[name] = python_launcher(job.launcher, _maker(commands, name, job))
                 case other:

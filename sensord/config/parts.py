@@ -26,6 +26,7 @@ from sensord.config.fields import (
     TreeTemplate,
 )
 from sensord.launchers.command import CommandConfig
+from sensord.launchers.dagster import DagsterJobConfig
 from sensord.launchers.http import HttpConfig
 from sensord.launchers.python import PythonConfig as PythonJobConfig
 from sensord.partitions import PartitionsConfig
@@ -43,6 +44,7 @@ from sensord.sources.topic import TopicConfig
 # among the job's own, the key being one of them; a source's stand below the key.
 LAUNCHERS: tuple[tuple[str, type[Settings]], ...] = (
     ("command", CommandConfig),
+    ("dagster", DagsterJobConfig),
     ("http", HttpConfig),
     ("python", PythonJobConfig),
 )

@@ -1,6 +1,6 @@
 """`python -m tests.bench [NAME …]`: every benchmark, or those named; exit 1 where a bar fails.
 
-`dagster`, which installs a real one to measure beside it, runs only when it is named.
+`dagster` and `launchers`, which install a real one to measure beside it, run only when they are named.
 """
 
 from __future__ import annotations

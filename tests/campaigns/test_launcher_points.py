@@ -32,7 +32,7 @@ log: {{level: warning}}
 """
 STEPS = {"command": ("launch", "commit_steps"), "python": ("launch", "commit_steps")}
 ELSEWHERE = ("note", "request", "commit_steps")
-SOME = (("http", "after:note"), ("http", "after:request"))
+SOME = (("http", "after:request"),)
 ALL = [(kind.name, point) for kind in KINDS for point in around(*STEPS.get(kind.name, ELSEWHERE))]
 FILES, MOST = 3, 12
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sensord.config import Config, JobConfig
+from sensord.config.parts import LAUNCHERS
 from sensord.launchers.command import CommandConfig
 from sensord.sources.directory import DirectoryConfig
 from tests.config.writing import ENVIRON, EXAMPLE, JOB, config, problems, said
@@ -166,9 +167,10 @@ def test_a_misspelt_launcher_is_one_problem_not_two(tmp_path: Path) -> None:
 
 
 def test_a_launcher_that_does_not_exist_is_told_which_there_are(tmp_path: Path) -> None:
-    known = {*CommandConfig.model_fields, *JobConfig.model_fields} - {"launcher"}
+    fields = {name for _, model in LAUNCHERS for name in model.model_fields}
+    known = {*fields, *JobConfig.model_fields} - {"launcher"}
     assert said(tmp_path, "jobs: {load: {airflow: {dag: x}}}\n") == [
-        "sensord.yaml:1:8: jobs.load: no launcher; a job has exactly one launcher of: command",
+        "sensord.yaml:1:8: jobs.load: no launcher; a job has exactly one launcher of: command, dagster, http, python",
         f"sensord.yaml:1:15: jobs.load.airflow: unknown key; known keys: {', '.join(sorted(known))}",
     ]
 

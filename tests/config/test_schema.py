@@ -33,7 +33,10 @@ def test_a_launcher_is_added_by_one_line_in_the_registry(tmp_path: Path, monkeyp
     assert loaded.jobs["a"].launcher == Ping(ping="host", count=3, env={"N": 4})
     assert [job.kind for job in loaded.jobs.values()] == ["ping", "command"]
     assert said(tmp_path, "jobs: {a: {ping: host, command: [x], count: 2}}") == [
-        "sensord.yaml:1:8: jobs.a: command and ping together; a job has exactly one launcher of: command, ping"
+        (
+            "sensord.yaml:1:8: jobs.a: command and ping together; a job has exactly one launcher of: "
+            "command, dagster, http, python, ping"
+        )
     ]
     assert said(tmp_path, "jobs: {a: {ping: host, cwd: x}}")[0].startswith("sensord.yaml:1:24: jobs.a.cwd: unknown key")
     assert JobConfig(launcher=Ping(ping="x")).kind == "ping"

@@ -115,7 +115,10 @@ class GitLabDouble(RestDouble):
         one = self._one(request)
         if one is None:
             return web.json_response({"message": "404 Pipeline Not Found"}, status=404)
-        listed = [{"variable_type": "env_var", "key": key, "value": value} for key, value in one["variables"].items()]
+        listed = [
+            {"variable_type": "env_var", "key": key, "value": value, "raw": False}
+            for key, value in one["variables"].items()
+        ]
         return web.json_response(listed)
 
     async def _cancel(self, request: web.Request) -> web.Response:

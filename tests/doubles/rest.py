@@ -5,6 +5,7 @@ What each of them refuses is what the real one refuses: wrong tokens, bodies it 
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -35,6 +36,7 @@ class RestDouble:
     retry_after: str = "1"
     _portal: BlockingPortal | None = None
     _runner: web.AppRunner | None = None
+    _server: asyncio.Server | None = None
 
     @property
     def url(self) -> str:
@@ -76,17 +78,22 @@ class RestDouble:
         app.router.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
-        await site.start()
-        assert site._server is not None
-        self.port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        assert self._runner.server is not None
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._runner.server, "127.0.0.1", self.port, reuse_address=True)
+        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _close(self) -> None:
-        if self._runner is not None:
+        if self._runner is not None and self._server is not None:
+            # Nothing more is taken, and what was just taken becomes a connection, before the server closes: asyncio
+            # forgets, open, what it has taken and finds its server closed for.
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            for _ in range(10):
+                await anyio.lowlevel.checkpoint()
+            self._server.close()
             await self._runner.cleanup()
             self._runner = None
-            for _ in range(10):  # A connection that was just taken becomes one that can be closed.
-                await anyio.lowlevel.checkpoint()
 
     def down(self) -> None:
         """Nobody listens any more."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tests.doubles.airflow import TOKEN, AirflowDouble
 from tests.doubles.gitlab import ACCESS, TRIGGER, GitLabDouble
 from tests.doubles.rest import Plain, RestDouble
 from tests.launchers.conformance_kit import Outside
+from tests.test_readme import block
 
 PLAIN = (
     '{{timeout: {timeout}, http: {{url: "{url}/runs", idempotency_header: Idempotency-Key, allow_private: true, '
@@ -19,30 +23,6 @@ PLAIN = (
     "failed: \"answer.state == 'failed'\", cancelled: \"answer.state == 'cancelled'\", "
     'error: "{{{{ answer.note }}}}", metadata: {{note: "{{{{ answer.note }}}}"}}}}, '
     'cancel: {{url: "{url}/runs/{{{{ started.id }}}}", method: DELETE}}}}}}'
-)
-AIRFLOW = (
-    '{{timeout: {timeout}, http: {{url: "{url}/api/v2/dags/etl/dagRuns", allow_private: true, '
-    'headers: {{Authorization: "Bearer {token}"}}, already: [409], '
-    'body: {{dag_run_id: "{{{{ run.token }}}}", logical_date: null, conf: "{{{{ run.config }}}}"}}, '
-    'link: "{url}/dags/etl/runs/{{{{ run.token }}}}", '
-    'follow: {{url: "{url}/api/v2/dags/etl/dagRuns/{{{{ run.token }}}}", every: 100ms, '
-    "succeeded: \"answer.state == 'success'\", failed: \"answer.state == 'failed'\"}}, "
-    'cancel: {{url: "{url}/api/v2/dags/etl/dagRuns/{{{{ run.token }}}}", method: PATCH, body: {{state: failed}}}}}}}}'
-)
-GITLAB = (
-    '{{timeout: {timeout}, http: {{url: "{url}/api/v4/projects/7/trigger/pipeline", allow_private: true, '
-    'headers: {{PRIVATE-TOKEN: "{access}"}}, '
-    'body: {{token: "{trigger}", ref: main, variables: {{SENSORD_TOKEN: "{{{{ run.token }}}}", '
-    'INPUT: "{{{{ run.config.path }}}}"}}}}, link: "{{{{ started.web_url }}}}", '
-    'follow: {{url: "{url}/api/v4/projects/7/pipelines/{{{{ started.id }}}}", every: 100ms, '
-    "succeeded: \"answer.status == 'success'\", failed: \"answer.status in ['failed', 'skipped']\", "
-    "cancelled: \"answer.status == 'canceled'\"}}, "
-    'find: {{url: "{url}/api/v4/projects/7/pipelines?source=trigger&per_page=100'
-    '&updated_after={{{{ run.asked_at }}}}", '
-    'detail: "{url}/api/v4/projects/7/pipelines/{{{{ item.id }}}}/variables", '
-    "match: \"detail | selectattr('key', 'equalto', 'SENSORD_TOKEN') | map(attribute='value') | list == [run.token]\", "
-    "within: 300ms}}, "
-    'cancel: {{url: "{url}/api/v4/projects/7/pipelines/{{{{ started.id }}}}/cancel"}}}}}}'
 )
 NOTE = (
     'printf "%s\\n" "$SENSORD_RUN_ID.$SENSORD_ATTEMPT" >> "$1/started"; '
@@ -157,16 +137,35 @@ def plain(_folder: Path, timeout: str) -> Iterator[Served]:
         yield Served(double, PLAIN.format(url=double.url, timeout=timeout))
 
 
+def recipe(name: str, url: str, timeout: str, **secrets: str) -> str:
+    """A job as the README has it, at a double, and hurried."""
+    text = block(f"test: {name} job")
+    for variable, value in secrets.items():
+        text = text.replace(f"${{{variable}}}", value)
+    ((job),) = yaml.safe_load(text.replace(f"https://{name}.example.com", url))["jobs"].values()
+    job["timeout"] = timeout
+    job["http"]["allow_private"] = True
+    job["http"]["follow"]["every"] = "100ms"
+    if "find" in job["http"]:
+        job["http"]["find"]["within"] = "300ms"
+    return json.dumps(job)
+
+
 @contextmanager
 def airflow(_folder: Path, timeout: str) -> Iterator[Served]:
     with AirflowDouble().served() as double:
-        yield Served(double, AIRFLOW.format(url=double.url, token=TOKEN, timeout=timeout))
+        yield Served(double, recipe("airflow", double.url, timeout, AIRFLOW_TOKEN=TOKEN))
 
 
 @contextmanager
 def gitlab(_folder: Path, timeout: str) -> Iterator[Served]:
     with GitLabDouble().served() as double:
-        yield Served(double, GITLAB.format(url=double.url, trigger=TRIGGER, access=ACCESS, timeout=timeout))
+        yield Served(double, pipeline(double, timeout))
+
+
+def pipeline(double: RestDouble, timeout: str = "1h") -> str:
+    """The README's pipeline at that double."""
+    return recipe("gitlab", double.url, timeout, GITLAB_TOKEN=ACCESS, GITLAB_TRIGGER_TOKEN=TRIGGER)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sensord.launchers import Launcher, Outcome, Run
 from sensord.launchers.command import open_commands
 from sensord.launching import open_launchers
 
-LONG = 30.0
+LONG = 60.0
 NAME = "load"
 
 
@@ -110,9 +110,9 @@ async def living(
         group.cancel_scope.cancel()
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], seconds: float = LONG) -> None:
     """Wait for something outside, which nobody tells of."""
-    with anyio.fail_after(LONG):
+    with anyio.fail_after(seconds):
         while not condition():
             await anyio.to_thread.run_sync(_moment.wait, 0.01)
 

@@ -11,10 +11,10 @@ import pytest
 from sensord.config import load
 from sensord.config.problems import ConfigError
 from sensord.elsewhere_notes import Note, Notes
-from tests.doubles.gitlab import ACCESS, TRIGGER, GitLabDouble
+from tests.doubles.gitlab import GitLabDouble
 from tests.doubles.rest import Plain
 from tests.launchers.command_kit import new_run
-from tests.launchers.conformance_entries import GITLAB, PLAIN
+from tests.launchers.conformance_entries import PLAIN, pipeline
 from tests.launchers.conformance_kit import living, until
 
 
@@ -111,7 +111,7 @@ async def test_nothing_is_lost_where_a_request_surely_came_to_nothing(tmp_path: 
 async def test_a_pipeline_whose_answer_was_lost_is_found_among_those_of_others(tmp_path: Path) -> None:
     double = GitLabDouble()
     with double.served():
-        wanted = GITLAB.format(url=double.url, trigger=TRIGGER, access=ACCESS, timeout="1h").replace("=100&", "=10&")
+        wanted = pipeline(double).replace("=100&", "=10&")
         run = new_run(path="a")
         double.faults += ["lose", *["503"] * 1000]
         double.retry_after = "0"
@@ -130,8 +130,7 @@ async def test_a_pipeline_whose_answer_was_lost_is_found_among_those_of_others(t
 async def test_what_is_not_found_is_lost_or_started_as_was_chosen(tmp_path: Path, absent: str) -> None:
     double = GitLabDouble()
     with double.served():
-        wanted = GITLAB.format(url=double.url, trigger=TRIGGER, access=ACCESS, timeout="1h")
-        wanted = wanted.replace("within: 300ms", f"within: 100ms, absent: {absent}")
+        wanted = pipeline(double).replace('"within": "300ms"', f'"within": "100ms", "absent": "{absent}"')
         run = new_run(path="a")
         double.faults += ["drop"]
         async with living(tmp_path, wanted, launch=run) as daemon:

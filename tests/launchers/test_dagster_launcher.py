@@ -1,0 +1,140 @@
+"""Jobs that are Dagster's, launched at a real web server.
+
+`pytest -m campaign -k dagster_launcher`: all that is promised of launchers (`test_conformance`), of Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from sensord.app import App
+from sensord.backfill_plans import Asked
+from sensord.launchers import Outcome, Run
+from tests.conftest import rows
+from tests.launchers import test_conformance as promises
+from tests.launchers.command_kit import new_run
+from tests.launchers.conformance_kit import living, until
+from tests.launchers.dagster_server import Front, Waiting, web_server
+from tests.sources.app_kit import launch, running
+
+SLOW = 120.0
+"""Seconds that Dagster may take on a busy machine: it starts a process for each run, which loads all of it."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[tuple[str, Path]]:
+    with web_server() as one:
+        yield one
+
+
+@pytest.fixture
+def outside(server: tuple[str, Path]) -> Iterator[Waiting]:
+    url, home = server
+    front = Front(real=url)
+    with front.served():
+        yield Waiting(home, front, "1h")
+
+
+async def test_runs_are_launched_once_and_followed_to_their_end(tmp_path: Path, outside: Waiting) -> None:
+    """A failure, and one whose answer is lost along with the daemon, at the same time."""
+    lost, failed = new_run(path="/in/a.csv"), new_run(path="/in/b.csv")
+    outcomes: dict[str, Outcome] = {}
+    outside.config = outside.config.replace(
+        "job: houses", "job: houses, repository: __repository__, location: LOCATION"
+    )
+    outside.config = outside.config.replace("LOCATION", "dagster_program.py")
+    outside.faults += ["lose", *["drop"] * 1000]
+    async with living(tmp_path, outside.config, launch=lost):
+        await until(lambda: len(outside.double.requests) >= 2)
+    outside.faults.clear()
+    async with living(tmp_path, outside.config) as daemon:
+
+        async def follow(run: Run, how: Callable[..., Any]) -> None:
+            outcomes[run.token] = await how(run, lambda _at: None)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow, lost, daemon.launcher.adopt)
+            group.start_soon(follow, failed, daemon.launcher.launch)
+            await until(lambda: all(outside.starts(run.token) for run in (lost, failed)), SLOW)
+            outside.finish(lost.token, "succeeded")
+            outside.finish(failed.token, "failed")
+    assert [outside.starts(run.token) for run in (lost, failed)] == [1, 1]
+    assert [outcomes[run.token].status for run in (lost, failed)] == ["succeeded", "failed"]
+    assert outcomes[failed.token].error == "read: dagster._core.definitions.events.Failure: it was told to"
+    link = outcomes[lost.token].metadata["link"]
+    assert link == f"{outside.double.url}/runs/{outcomes[lost.token].metadata['dagster_run_id']}"
+
+
+JOBS = """
+jobs:
+  report:
+    partitions: ["2026-01-01", "2026-01-02", "2026-01-03"]
+    dagster: {{url: "{url}", job: report, every: 200ms}}
+  wrong:
+    dagster: {{url: "{url}", job: houses, every: 200ms}}
+  nowhere:
+    dagster: {{url: "{url}", job: no_such_job}}
+"""
+
+
+@asynccontextmanager
+async def daemon(folder: Path, url: str) -> AsyncIterator[App]:
+    async with running(folder, "", jobs=JOBS.format(url=url)) as app:
+        yield app
+
+
+@pytest.mark.campaign
+async def test_dagster_launcher_runs_a_backfill_of_ours_with_the_partitions_own_config(
+    tmp_path: Path, server: tuple[str, Path]
+) -> None:
+    url, home = server
+    async with daemon(tmp_path, url) as app:
+        asked = Asked(job="report", first="2026-01-01", last="2026-01-02", run_config={}, concurrency=2)
+        _, backfill = await app.backfills.create(asked)
+        await launch(app, "wrong", ops=3)
+        await launch(app, "nowhere")
+        query = "SELECT status FROM runs WHERE status IN ('succeeded', 'failed', 'lost', 'cancelled')"
+        await until(lambda: len(rows(app.database, query)) == 4, SLOW)
+        ended = {row["job"]: row for row in rows(app.database, "SELECT job, status, error FROM runs")}
+        assert ended["report"]["status"] == "succeeded"
+        assert (ended["wrong"]["status"], ended["wrong"]["error"][:12]) == ("failed", "run_config: ")
+        assert "check job" in ended["nowhere"]["error"]
+        state = "SELECT status FROM backfills WHERE id = :id"
+        await until(lambda: rows(app.database, state, id=backfill)[0]["status"] == "succeeded")
+    days = (home / "days").read_text().split("\n")
+    assert sorted(days) == ["", "2026-01-01 2026-01-01", "2026-01-02 2026-01-02"]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize(
+    "promise",
+    [
+        promises.test_an_attempt_outlives_the_daemon_and_is_adopted_without_a_second_start,
+        promises.test_what_ended_while_the_daemon_was_away_is_found_with_its_true_end,
+        promises.test_what_was_never_launched_is_not_adopted,
+        promises.test_each_attempt_of_a_run_is_one_of_its_own,
+        promises.test_a_cancelled_attempt_ends_there_and_here,
+        promises.test_one_that_is_to_be_cancelled_is_so_after_a_restart,
+        promises.test_while_the_other_side_is_away_a_launch_waits_and_is_made_once,
+        promises.test_one_that_ends_while_nobody_can_be_asked_is_found_ended_afterwards,
+        promises.test_an_attempt_whose_answer_was_lost_is_found_and_not_started_twice,
+        promises.test_one_whose_answer_was_lost_with_the_daemon_is_found_by_the_next,
+    ],
+)
+async def test_dagster_launcher(tmp_path: Path, outside: Waiting, promise: Callable[..., Any]) -> None:
+    await promise(tmp_path, outside)
+
+
+@pytest.mark.campaign
+async def test_dagster_launcher_ends_what_takes_too_long(tmp_path: Path, outside: Waiting) -> None:
+    run = replace(new_run(path="a"))
+    async with living(tmp_path, outside.config.replace("1h", "500ms"), launch=run) as one:
+        assert (await one.outcome()).error == "timed out after 0.5 s"
+        await until(lambda: not outside.runs(run.token))
