@@ -32,7 +32,7 @@ from sensord.secrets import redact
 log = logging.getLogger(__name__)
 
 UNKNOWN_LOOKS = 3
-"""So often in a row it must be said that there is no such attempt."""
+"""So often in a row it must be said that there is no such attempt, besides the side's `unknown_for`."""
 _RUN_ID = re.compile(r"[0-9a-f-]{36}")
 
 
@@ -44,6 +44,20 @@ class _Live:
         self.unsure = False  # A request may have started it, and its answer was lost …
         self.missing_since: float | None = None  # … and since then (monotonic) it is looked for in vain.
         self.news = anyio.Event()
+
+
+class _Unknown:
+    """How often in a row the other side said that there is no such attempt, and since when."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self._since = 0.0
+
+    def said(self, now: float) -> float:
+        """Once more. Seconds since the first time."""
+        self._since = self._since if self.times else now
+        self.times += 1
+        return now - self._since
 
 
 class Elsewhere:
@@ -200,16 +214,16 @@ class Elsewhere:
 
     async def _follow(self, run: Run, live: _Live) -> Outcome:
         """Look until it has ended; end it when it is cancelled, or takes too long."""
-        pauses, ending, unknown = Pauses(self._side.every, self._jitter), Ending(), 0
+        pauses, ending, unknown = Pauses(self._side.every, self._jitter), Ending(), _Unknown()
         while live.note.ended is None:
             wait = 0.0
             self._decide(run, live.note, ending)
             try:
                 look = await self._look(run, live.note, ending)
-                unknown = 0
+                unknown = _Unknown()
             except UnknownAttemptError as error:
-                look, unknown = None, unknown + 1
-                if unknown >= UNKNOWN_LOOKS:
+                look = None
+                if unknown.said(self._clock.monotonic()) >= self._side.unknown_for and unknown.times >= UNKNOWN_LOOKS:
                     return self._outcome("lost", str(error), live.note)
             except (AwayError, UnansweredError) as error:
                 look, wait = None, error.retry_after if isinstance(error, AwayError) else 0.0

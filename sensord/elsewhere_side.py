@@ -63,6 +63,7 @@ class Side(Protocol):
     within: float  # Seconds for which an attempt whose answer was lost is looked for …
     absent: Literal["lost", "start"]  # … and what becomes of it then.
     looks: bool  # False: it tells of the end by itself.
+    unknown_for: float  # Seconds for which it has to say that there is no such attempt, until that is believed.
 
     async def start(self, run: Run) -> Begun:
         """Ask for the attempt. RefusedError, UnansweredError."""

@@ -62,6 +62,7 @@ class DagsterSide:
     """The other side of one job; see `Side`."""
 
     repeatable, finds, looks = False, True, True
+    unknown_for = 0.0  # It is Dagster itself that says so.
 
     def __init__(self, target: DagsterTarget, server: Asked, clock: Clock) -> None:
         self._target = target

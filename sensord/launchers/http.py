@@ -92,6 +92,10 @@ class HttpFollow(Settings):
     succeeded: Expression | None = Field(default=None, description="over answer, e.g. \"answer.state == 'success'\"")
     failed: Expression | None = Field(default=None, description="the same, for a failure")
     cancelled: Expression | None = Field(default=None, description="the same, for what was cancelled there")
+    unknown_for: Pause = Field(
+        default=60.0,
+        description="how long it has to answer 404 or 410 until the run is lost: a gateway may, for a while",
+    )
     error: Template | None = Field(default=None, description="what is said of a failure; template over answer")
     metadata: Tree = Field(default=None, description="a mapping of templates over answer: the run's metadata")
     callback: str | None = Field(

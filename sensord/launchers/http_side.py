@@ -44,6 +44,7 @@ class Endpoint:
         self.finds = config.find is not None
         self.within = 0.0 if config.find is None else config.find.within
         self.absent: Literal["lost", "start"] = "lost" if config.find is None else config.find.absent
+        self.unknown_for = 0.0 if follow is None else follow.unknown_for
         self.looks = follow is None or follow.url is not None
 
     async def start(self, run: Run) -> Begun:

@@ -19,7 +19,8 @@ from tests.test_readme import block
 PLAIN = (
     '{{timeout: {timeout}, http: {{url: "{url}/runs", idempotency_header: Idempotency-Key, allow_private: true, '
     'body: {{path: "{{{{ run.config.path }}}}"}}, link: "{url}/page/{{{{ started.id }}}}", '
-    'follow: {{url: "{url}/runs/{{{{ started.id }}}}", every: 100ms, succeeded: "answer.state == \'success\'", '
+    'follow: {{url: "{url}/runs/{{{{ started.id }}}}", every: 100ms, unknown_for: 100ms, '
+    "succeeded: \"answer.state == 'success'\", "
     "failed: \"answer.state == 'failed'\", cancelled: \"answer.state == 'cancelled'\", "
     'error: "{{{{ answer.note }}}}", metadata: {{note: "{{{{ answer.note }}}}"}}}}, '
     'cancel: {{url: "{url}/runs/{{{{ started.id }}}}", method: DELETE}}}}}}'
@@ -145,7 +146,7 @@ def recipe(name: str, url: str, timeout: str, **secrets: str) -> str:
     ((job),) = yaml.safe_load(text.replace(f"https://{name}.example.com", url))["jobs"].values()
     job["timeout"] = timeout
     job["http"]["allow_private"] = True
-    job["http"]["follow"]["every"] = "100ms"
+    job["http"]["follow"] |= {"every": "100ms", "unknown_for": "100ms"}
     if "find" in job["http"]:
         job["http"]["find"]["within"] = "300ms"
     return json.dumps(job)

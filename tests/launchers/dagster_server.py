@@ -110,7 +110,7 @@ def web_server() -> Iterator[tuple[str, Path]]:
 
 
 def _await(url: str, server: subprocess.Popen[bytes], home: Path) -> None:
-    ends = time.monotonic() + 120
+    ends = time.monotonic() + 300
     while True:
         assert server.poll() is None, (home / "webserver.log").read_text()
         assert time.monotonic() < ends, "the web server does not answer"
