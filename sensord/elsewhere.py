@@ -44,6 +44,7 @@ class _Live:
         self.unsure = False  # A request may have started it, and its answer was lost …
         self.missing_since: float | None = None  # … and since then (monotonic) it is looked for in vain.
         self.news = anyio.Event()
+        self.writing = anyio.Lock()  # What it tells by itself may come while its answer is being noted.
 
 
 class _Unknown:
@@ -115,10 +116,12 @@ class Elsewhere:
         live = self._live.get(token)
         if live is None:
             return False
-        if live.note.ended is None:
-            await self._notes.write(token, replace(live.note, ended=ended))
-            live.note = replace(live.note, ended=ended)
-            live.news.set()
+        async with live.writing:
+            if live.note.ended is None:
+                note = replace(live.note, ended=ended)
+                await self._notes.write(token, note)
+                live.note = note
+        live.news.set()
         return True
 
     async def _attempt(self, run: Run, live: _Live, started: Started) -> Outcome:
@@ -197,20 +200,22 @@ class Elsewhere:
     async def _intend(self, run: Run, live: _Live) -> None:
         """Make it durable that a request goes out."""
         if not live.note.sent:
-            intent = replace(live.note, sent=True, asked_at=to_us(self._clock.now()))
-            try:
-                await self._notes.write(run.token, intent)
-            except OSError as error:
-                raise LaunchDelayed(error.strerror or str(error)) from error
-            live.note = replace(intent, ended=live.note.ended)
+            async with live.writing:
+                intent = replace(live.note, sent=True, asked_at=to_us(self._clock.now()))
+                try:
+                    await self._notes.write(run.token, intent)
+                except OSError as error:
+                    raise LaunchDelayed(error.strerror or str(error)) from error
+                live.note = intent
 
     async def _keep(self, run: Run, live: _Live, **changes: Any) -> None:
         """Note what happened. Where that fails, the note before it is as true, and tells less."""
-        live.note = replace(live.note, **changes)
-        try:
-            await self._notes.write(run.token, live.note)
-        except OSError as error:
-            log.warning("elsewhere.not_noted", extra={"run": run.id, "reason": error.strerror or str(error)})
+        async with live.writing:
+            live.note = replace(live.note, **changes)
+            try:
+                await self._notes.write(run.token, live.note)
+            except OSError as error:
+                log.warning("elsewhere.not_noted", extra={"run": run.id, "reason": error.strerror or str(error)})
 
     async def _follow(self, run: Run, live: _Live) -> Outcome:
         """Look until it has ended; end it when it is cancelled, or takes too long."""

@@ -17,15 +17,14 @@ import anyio
 from aiohttp import web
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-FAULTS = ("drop", "lose", "503", "429", "500")
-
 
 @dataclass
 class RestDouble:
     """What every such service has.
 
-    `faults` are what happens to the next requests, one each: `drop` (the connection ends, and nothing was done),
-    `lose` (it was done, and the connection ends), `503`, `429` (with Retry-After), `500` (nothing was done).
+    `faults` are what happen to the next requests, one each: `drop` (the connection ends, and nothing was done), `lose`
+    (it was done, and the connection ends), `hold` (it was done, and the answer waits for `let_go`), `503`, `429` (with
+    Retry-After), `500` (nothing was done).
     """
 
     faults: list[str] = field(default_factory=list)
@@ -34,6 +33,7 @@ class RestDouble:
     keys: list[str] = field(default_factory=list)
     port: int = 0
     retry_after: str = "1"
+    _held: asyncio.Event = field(default_factory=asyncio.Event)
     _portal: BlockingPortal | None = None
     _runner: web.AppRunner | None = None
     _server: asyncio.Server | None = None
@@ -67,6 +67,8 @@ class RestDouble:
         response: web.StreamResponse = await handler(request)
         if fault == "lose":
             request.transport.abort()
+        if fault == "hold":
+            await self._held.wait()
         return response
 
     async def _open(self) -> None:
@@ -94,6 +96,11 @@ class RestDouble:
             self._server.close()
             await self._runner.cleanup()
             self._runner = None
+
+    def let_go(self) -> None:
+        """The answers that are held come."""
+        assert self._portal is not None
+        self._portal.call(self._held.set)
 
     def down(self) -> None:
         """Nobody listens any more."""

@@ -83,3 +83,15 @@ async def test_a_call_that_is_taken_counts_after_a_restart(tmp_path: Path, doubl
         (row,) = await ended(app, "load", 1)
         assert (row["status"], row["error"]) == ("failed", "no rows again")
     assert sorted(double.starts.values()) == [1, 1]
+
+
+async def test_a_call_that_comes_before_the_answer_counts(tmp_path: Path, double: Plain) -> None:
+    double.faults += ["hold"]
+    async with daemon(tmp_path, double) as (app, url):
+        wish = await launch(app, "load")
+        await until(lambda: double.bodies)
+        assert await call(url, wish.id, double.bodies[0]["secret"], status="succeeded", metadata={"rows": 1}) == 200
+        double.let_go()
+        (row,) = await ended(app, "load", 1)
+        assert (row["status"], row["metadata"]) == ("succeeded", '{"rows":1}')
+    assert list(double.starts.values()) == [1]
