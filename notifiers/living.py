@@ -123,7 +123,7 @@ class Living:
         shown = _change(row, "recovered")
         if (way := way_of(one.progress)) is not None:
             shown = replace(shown, way=way)
-        return replace(shown, failure=from_row(dict(found))), row
+        return replace(shown, failure=from_row(dict(found)), under=row["edits"] > 0), row
 
     def record(self, conn: Connection, batch: Sequence[Result]) -> list[bool]:
         """End tries as the store does, and remember what the messages show with it."""

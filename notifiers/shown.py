@@ -23,8 +23,9 @@ class Shown:
 
     `way`: `first` sends it; `edit` puts a state in its place, and what is more than that under it; `again` sends it
     anew, as a reply to the one that can be edited no more. `receipt` is of the message that is there. `refused` is why
-    that is edited no more. `failure` is the event that it showed, where it now is to say that the job recovered.
-    `reader` is who the message that is there was written for: its language stays what it is.
+    that is edited no more. `failure` is the event that it showed, where it now is to say that the job recovered; then
+    `under` says that its details stand under it already. `reader` is who the message that is there was written for:
+    its language stays what it is.
     """
 
     id: str
@@ -34,11 +35,13 @@ class Shown:
     refused: str | None = None
     failure: Event | None = None
     reader: Reader | None = None
+    under: bool = False
 
     def message(self, voice: Voice, event: Event) -> Message:
         """What the message is to say."""
         failure = self.failure
         message = voice.message(event) if failure is None else recovered(voice.message(failure), event, voice)
+        message = without_details(message, voice)[0] if self.under else message
         return continued(message, voice) if self.way == "again" else message
 
     def lay_out(
@@ -46,7 +49,8 @@ class Shown:
     ) -> list[Part]:
         """Every part in order. Where the message is edited, the first is what is put in its place."""
         edits = self.way == "edit"
-        parts = progress.lay_out(_in_place(render, voice) if edits else render, message, voice.say("repeat"))
+        in_place = _in_place if self.failure is None else _alone_in_place
+        parts = progress.lay_out(in_place(render, voice) if edits else render, message, voice.say("repeat"))
         root = self.receipt if edits else _receipt(progress)
         first = replace(parts[0], under=self._old) if self.way == "again" else parts[0]
         aloud = edits and message.severity >= Severity.error
@@ -78,6 +82,16 @@ def _receipt(progress: Progress) -> Receipt | None:
     if found is None:
         return None
     return Receipt(id=str(found["id"]), data={key: value for key, value in found.items() if key != "id"})
+
+
+def _alone_in_place(render: Callable[[Message], Sequence[Part]], voice: Voice) -> Callable[[Message], Sequence[Part]]:
+    """Render a message as what replaces another and nothing more: whoever was told of it is told nothing again."""
+
+    def parts(message: Message) -> Sequence[Part]:
+        whole = render(message)
+        return whole if len(whole) == 1 else render(without_details(message, voice)[0])[:1]
+
+    return parts
 
 
 def _in_place(render: Callable[[Message], Sequence[Part]], voice: Voice) -> Callable[[Message], Sequence[Part]]:

@@ -289,6 +289,26 @@ async def test_a_lost_answer_to_a_change_is_no_second_message(tmp_path: Path) ->
         assert {row["status"] for row in it.rows("SELECT status FROM deliveries")} == {"delivered"}
 
 
+async def test_a_recovery_keeps_what_was_done_and_an_old_press_does_not_write_over_it(tmp_path: Path) -> None:
+    async with telegram(tmp_path, roles=ROLES) as it:
+        await it.ask("/subscribe runs.*.failed")
+        seen = await failed(it)
+        await press(it, seen, "Acknowledge")
+        await until(lambda: "Acknowledged by person 1" in now(it, seen).text)
+        await launch(it.app, "extract")
+        await until(lambda: "Recovered: extract succeeded" in now(it, seen).text)
+        await it.heard()
+        recovered = now(it, seen)
+        assert "Acknowledged by person 1" in recovered.text
+        assert recovered.buttons == {}
+        # Somebody's screen still shows the buttons.
+        assert await press(it, seen, "Re-run") == "Re-run."
+        await until(lambda: any("extract: Re-run by person 1" in text for text in it.texts(OWNER)))
+        await it.heard()
+        assert now(it, seen) == recovered
+        assert len(await ended(it.app, "extract", 3)) == 3
+
+
 async def test_old_buttons_go_and_those_that_can_be_pressed_stay(tmp_path: Path) -> None:
     async with telegram(tmp_path, roles=ROLES) as it:
         await it.ask("/subscribe runs.*.failed")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from sensord.cli import _asked
 from tests.cli.project import BIN, Project
 
 
@@ -101,6 +105,39 @@ def test_init_check_and_schema_go_together(tmp_path: Path) -> None:
     assert "1 job, 1 sensor" in typed("-c", "project/sensord.yaml", "check")
     typed("init", "project", code=2)
     assert json.loads(typed("schema"))["properties"]["jobs"]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["run"], "run"),
+        (["-c", "x.yaml", "jobs", "list"], "jobs"),
+        (["--config", "run", "inbox"], "inbox"),
+        (["-cx.yaml", "--config=y.yaml", "run"], "run"),
+        (["jbos"], "jbos"),
+        (["--help"], None),
+        (["--version", "run"], None),
+        (["-c"], None),
+        ([], None),
+    ],
+)
+def test_the_command_that_is_asked_for_is_known_before_the_others_are_made(words: list[str], name: str | None) -> None:
+    assert _asked(words) == name
+
+
+def test_a_name_that_is_none_names_the_like_and_help_lists_them_all(tmp_path: Path) -> None:
+    def typed(*words: str, code: int) -> str:
+        command = [str(BIN / "sensord"), *words]
+        env = {**os.environ, "COLUMNS": "200"}
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    assert "Did you mean 'jobs'" in typed("jbos", code=2)
+    listed = typed("--help", code=0)
+    for name in ("run", "demo", "jobs", "runs", "backfill", "inbox", "tokens", "invite", "mutes", "explain"):
+        assert f" {name} " in listed
+    assert "x.yaml" in typed("-c", "x.yaml", "run", code=2)
 
 
 def test_help_loads_none_of_the_daemons_libraries() -> None:

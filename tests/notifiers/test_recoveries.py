@@ -45,6 +45,28 @@ async def test_a_success_turns_the_failure_into_recovered_once(
     assert sum(row["subscription"].startswith("recovery:") for row in rows) == 2
 
 
+async def test_a_recovery_tells_nobody_the_details_again(database: Watched, time: HeldTime, wait: Patient) -> None:
+    await subscribe(database, "runs.>", BOTH[0])
+    await subscribe(database, "runs.*.failed", BOTH[1])
+    async with doubles(time) as served, telling(database, time, served) as chats:
+        story = Story()
+        await story.tell(database, chats, "started")
+        await wait.until_all_ended()
+        await story.tell(database, chats, "failed", error="disk broke", log_tail=["sda1 is gone"])
+        await wait.until_all_ended()
+        before = [len(chats.texts()), len(chats.posts(top=False))]
+        await Story(key="next.csv").tell(database, chats, "succeeded")
+        await wait.until_all_ended()
+        # The next run has a message of its own where every run has one.
+        assert [len(chats.texts()), len(chats.posts(top=False))] == [before[0] + 1, before[1]]
+    for shown in (chats.texts()[0], chats.posts()[0]):
+        assert "Recovered: load succeeded" in shown
+        assert "disk broke" in shown
+    # Where they stood under the message they still do; where they stood in it, too.
+    assert ["sda1" in text for text in chats.texts()[:2]] == [False, True]
+    assert "sda1" in chats.posts()[0]
+
+
 async def test_of_several_failures_in_a_row_the_last_says_that_it_is_over(
     database: Watched, time: HeldTime, wait: Patient
 ) -> None:

@@ -134,6 +134,18 @@ async def test_assertions_of_datasets_are_quality_events_once(tmp_path: Path) ->
     assert found[0]["message"] == "etl.load: check not_null(traffic) failed for pg/houses"
 
 
+async def test_assertions_are_found_under_whatever_escapes_their_name_is_written_with(tmp_path: Path) -> None:
+    checks = {"dataQualityAssertions": {"assertions": [{"assertion": "not_null", "success": False}]}}
+    whole = {**with_run(), "inputs": [{"namespace": "pg", "name": "houses", "inputFacets": checks}]}
+    raw = json.dumps(whole).replace("QualityAssertions", "Quality\\u0041ssertions")
+    assert "dataQualityAssertions" not in raw
+    async with daemon(tmp_path) as (app, url), aiohttp.ClientSession() as session:
+        headers = {"Content-Type": "application/json"}
+        async with session.post(f"{url}/api/v1/lineage", data=raw.encode(), headers=headers) as answer:
+            assert answer.status in (200, 201, 202), await answer.text()
+        assert [row["topic"] for row in kept(app) if row["type"].startswith("quality.")] == ["quality.j.failed"]
+
+
 async def test_a_compressed_event_is_taken_and_a_long_facet_left_out(tmp_path: Path) -> None:
     plan = error_message_run.ErrorMessageRunFacet(message="m", programmingLanguage="p", stackTrace="x" * 100_000)
     async with daemon(tmp_path) as (app, url):
