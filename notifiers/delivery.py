@@ -208,6 +208,13 @@ class Delivery:
         await self.refresh()
         return resumed
 
+    def channel(self, destination: str) -> Channel:
+        """The channel that sends to a destination. ValueError: it is not configured."""
+        name = destination.partition(":")[0]
+        if (found := self._sending.channels.get(name)) is None:
+            raise ValueError(f"{name} is not configured; add its section to sensord.yaml")
+        return found
+
     async def replay_event(self, event_id: str) -> list[str]:
         """Tell everyone subscribed now of an event again; the new deliveries' ids. ValueError: no such event."""
         waiting = await self._routing.replay(event_id)
@@ -257,7 +264,7 @@ async def open_delivery(
     and `reader` is who reads where nothing is said about that; `wording` says every event in its own way instead.
     """
     told = Owner(owner, clock, has_inbox="inbox" in channels)
-    tongues = Tongues(told, clock, own=own, reader=reader, base_url=base_url, wording=wording)
+    tongues = Tongues(told, own=own, reader=reader, base_url=base_url, wording=wording)
     sending = Sending(
         channels,
         tongues.voice,

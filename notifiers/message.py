@@ -52,10 +52,14 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A whole document beside the message, e.g. a log that is too long to read inline."""
+    """A whole document beside the message, e.g. a log that is too long to read inline.
+
+    `picture` says what it shows, where it is a picture (PNG) that is to be seen at once and not opened as a file.
+    """
 
     name: str
     content: bytes
+    picture: str = ""
 
 
 Block = Text | Pre | Table

@@ -35,7 +35,7 @@ class Sending:
         owner: Owner,
         random: Random,
     ) -> None:
-        self._channels = channels
+        self.channels = channels
         self._voices = voices
         self._clock = clock
         self._patience = patience
@@ -104,7 +104,7 @@ class Sending:
 
     def _channel(self, claimed: Claimed) -> tuple[Channel, str]:
         name, _, target = claimed.destination.partition(":")
-        channel = self._channels.get(name)
+        channel = self.channels.get(name)
         if channel is None:
             raise DeliveryError(f"no channel {name!r} is configured", Reason.gone, permanent=True)
         return channel, target

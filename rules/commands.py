@@ -61,6 +61,7 @@ COMMANDS: Final[Mapping[str, Usage]] = MappingProxyType(
         "status": Usage("", "whether all is well", 0),
         "runs": Usage("[JOB]", "the newest runs", 1),
         "why": Usage("[EVENT or RUN]", "the whole story of it, or of the last message here", 1),
+        "chart": Usage("JOB", "a picture of how long its last runs took", 1),
         "log": Usage("[RUN]", "the end of a run's output", 1),
         "run": Usage("[JOB] [NAME=VALUE …]", "run a job: asks for its parameters", MAX_WORDS),
         "cancel": Usage("", "end the questions of /run", 0),

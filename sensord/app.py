@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from notifiers.bus.embedded import EmbeddedBus
 from notifiers.channels import Channel
@@ -45,6 +45,9 @@ from sensord.slicing import sliced_job
 from sensord.sources import Source
 from sensord.tokens import Tokens
 
+if TYPE_CHECKING:
+    from sensord.pictures import Pictures
+
 log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = (1.0, 60.0)  # Between two lives of a source that broke: from, and at most.
@@ -72,9 +75,21 @@ class App:
     serving: bool = False  # True in the daemon, False where a command opened the database by itself.
     ready: bool = False
     tokens: Tokens = field(init=False)
+    _pictures: Pictures | None = None
+    _group: TaskGroup | None = None
 
     def __post_init__(self) -> None:
         self.tokens = Tokens(self.database, self.clock)
+
+    def pictures(self) -> Pictures:
+        """Who draws; loaded when the first picture is asked for."""
+        if self._pictures is None:
+            from sensord.pictures import Pictures
+
+            self._pictures = Pictures(self.database, self.delivery, self.clock, self.config.state)
+            if self._group is not None:
+                self._group.start_soon(self._pictures.run, name="pictures")
+        return self._pictures
 
     def published(self) -> None:
         """There may be new events: whoever tells of them, or acts on them, looks."""
@@ -85,6 +100,7 @@ class App:
         """Sense, run and tell until cancelled. Runs go on in their own processes afterwards."""
         self.serving = True
         async with anyio.create_task_group() as group:
+            self._group = group
             group.start_soon(self.delivery.run, name="delivery")
             group.start_soon(self.feed.run, name="event feed")
             await self.backfilling.open()

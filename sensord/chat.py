@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, partial
@@ -19,7 +19,7 @@ from notifiers.chat import Order, Parameter
 from notifiers.clock import Clock
 from notifiers.database import Op
 from notifiers.owner import Owner
-from notifiers.reading import Reader
+from notifiers.reading import Reader, Reading
 from notifiers.store import Claimed, claim
 from rules.request import RunRequest
 from rules.rights import Grant
@@ -183,6 +183,20 @@ class Answering:
         told = await explain(self._app, what)
         lines = [f"{(line['at'] or '')[11:19]} {line['text']}".strip() for line in told["story"]]
         return [redact(line) for line in lines], redact(told["verdict"])
+
+    async def chart(
+        self, job: str, run: str | None, to: str, reading: Reading, *, least: int = 1
+    ) -> Callable[[], None] | str | None:
+        """What has a picture of a job's last runs sent, once it is called."""
+        from sensord.pictures import Wanted, last_runs, missing
+
+        points = await self._app.database.read(partial(last_runs, job=job, mark=run))
+        if len(points) < least:
+            return None
+        if (why := missing()) is not None:
+            return why
+        reader = Reader(self._app.config.language, self._app.config.zone).but(*reading)
+        return partial(self._app.pictures().ask, Wanted(job, run, to, reader))
 
     def parameters(self, job: str) -> Sequence[Parameter]:
         """What a job's run is given."""

@@ -178,7 +178,7 @@ class Telegram:
         from notifiers.channels.telegram_api import Undelivered
         from notifiers.channels.telegram_errors import EntitiesRefusedError, of_edit
 
-        if "document" in part.payload or not {"chat_id", "message_id"} <= receipt.data.keys():
+        if {"document", "photo"} & part.payload.keys() or not {"chat_id", "message_id"} <= receipt.data.keys():
             raise DeliveryError("only a text can be put in the place of a text", Reason.refused, permanent=True)
         tries = [part, _without_entities(part)] if part.payload.get("entities") else [part]
         for attempt in tries:
@@ -199,7 +199,9 @@ class Telegram:
         # `do_api_request` and not `send_message`, which makes an object of every entity and of the whole answer,
         # and takes twice the time. The capital keeps it from advising otherwise; the Bot API reads any case.
         if document := part.payload.get("document"):
-            method, params = "SendDocument", _document(part.text, document)
+            method, params = "SendDocument", _file("document", part.text, document)
+        elif photo := part.payload.get("photo"):
+            method, params = "SendPhoto", _file("photo", part.text, photo)
         else:
             method, params = "SendMessage", _text(part)
         params |= {"chat_id": where.chat, "message_thread_id": where.thread}
@@ -227,11 +229,11 @@ def _button(text: str, nonce: str, style: str) -> dict[str, str]:
     return made if style == "default" else made | {"style": style}
 
 
-def _document(caption: str, document: Mapping[str, str]) -> dict[str, Any]:
+def _file(kind: str, caption: str, document: Mapping[str, str]) -> dict[str, Any]:
     from telegram import InputFile
 
     file = InputFile(base64.b64decode(document["content"]), filename=document["name"])
-    return {"document": file, "caption": caption}
+    return {kind: file, "caption": caption}
 
 
 def _without_entities(part: Part) -> Part:

@@ -41,6 +41,7 @@ MESSAGE = 300_000
 PRE_UNITS = 7_500
 HEAD, TAIL = 1_000, 2_000
 FILE_BYTES = 50_000_000
+PHOTO_BYTES = 10_000_000
 BUTTONS, BUTTONS_A_ROW, BUTTON_UNITS, NONCE_BYTES = 100, 3, 64, 64
 CODE_UNITS = 200
 
@@ -111,10 +112,10 @@ class _Flow:
         file = self.attach(name, text.encode("utf-8", "replace"))
         return f"{head.rstrip()}\n[… {file} has it whole: {len(text):,} characters …]\n{tail}"
 
-    def attach(self, name: str, content: bytes) -> str:
+    def attach(self, name: str, content: bytes, picture: str = "") -> str:
         """Send a file along; return its name, which no other file of this message has."""
         name = _file_name(name, {file.name for file in self.files})
-        self.files.append(Attachment(name, content))
+        self.files.append(Attachment(name, content, picture if len(content) <= PHOTO_BYTES else ""))
         return name
 
 
@@ -142,10 +143,14 @@ def render(message: Message) -> list[Part]:
 
     A text part's payload is `entities` (the Bot API's MessageEntity objects; offsets in UTF-16 units) and, in
     the last of them, `buttons` (rows of `text`, `nonce`, `style`). The texts of these parts, joined, are the
-    whole text. A file's payload is `document`: `name` and `content` (base64); its text is the caption. A
-    button whose nonce breaks the 64 bytes of its contract, or that is the 101st, is left out.
+    whole text. A file's payload is `document`, a picture's `photo`: `name` and `content` (base64); its text is the
+    caption. A message that is nothing but a picture of that title is that one part. A button whose nonce breaks
+    the 64 bytes of its contract, or that is the 101st, is left out.
     """
     flow = _Flow()
+    if _is_picture(message):
+        _add_attachments(flow, message.attachments)
+        return [_document(flow.files[0])]
     _add_head(flow, message)
     for block in message.body:
         _add_block(flow, block)
@@ -159,6 +164,14 @@ def render(message: Message) -> list[Part]:
     if rows := _button_rows(message.buttons):
         parts[-1] = Part(text=parts[-1].text, payload={**parts[-1].payload, "buttons": rows})
     return parts + [_document(file) for file in flow.files]
+
+
+def _is_picture(message: Message) -> bool:
+    files = message.attachments
+    alone = not (message.note or message.facts or message.body or message.links or message.buttons)
+    if not alone or len(files) != 1 or not files[0].picture or files[0].picture != message.title:
+        return False
+    return 0 < len(files[0].content) <= PHOTO_BYTES
 
 
 def _add_head(flow: _Flow, message: Message) -> None:
@@ -217,7 +230,7 @@ def _add_attachments(flow: _Flow, attachments: Sequence[Attachment]) -> None:
     for attachment in attachments:
         size = len(attachment.content)
         if 0 < size <= FILE_BYTES:
-            flow.attach(attachment.name, attachment.content)
+            flow.attach(attachment.name, attachment.content, attachment.picture)
         else:
             why = "is empty" if not size else f"has {size / 1e6:,.0f} MB, more than the 50 MB that Telegram takes"
             flow.line(f"\n{_file_name(attachment.name, set())} {why}")
@@ -267,6 +280,9 @@ def _button_rows(buttons: Sequence[Button]) -> list[list[dict[str, str]]]:
 
 def _document(file: Attachment) -> Part:
     content = base64.b64encode(file.content).decode("ascii")
+    if file.picture:
+        caption = _short(file.picture, CAPTION_UNITS)
+        return Part(text=caption, payload={"photo": {"name": file.name, "content": content}})
     caption = _short(f"{file.name}, {len(file.content):,} bytes", CAPTION_UNITS)
     return Part(text=caption, payload={"document": {"name": file.name, "content": content}})
 

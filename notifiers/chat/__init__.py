@@ -6,13 +6,15 @@ go out as messages through the same deliveries as everything else.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from notifiers.reading import Reading
 
 JSON = dict[str, Any]
 
@@ -196,6 +198,15 @@ class Daemon(Protocol):
 
     async def log(self, run: str, most: int) -> bytes | None:
         """The last bytes of a run's newest attempt's output; None where there is none."""
+        ...
+
+    async def chart(
+        self, job: str, run: str | None, to: str, reading: Reading, *, least: int = 1
+    ) -> Callable[[], None] | str | None:
+        """What has a picture of a job's last runs sent to a destination, `run` marked, once it is called.
+
+        In a sentence why there can be none; None where fewer than `least` runs would be in it.
+        """
         ...
 
     def parameters(self, job: str) -> Sequence[Parameter]:

@@ -69,7 +69,7 @@ def to_json(message: Message) -> str:
         "body": [_block_json(block) for block in message.body],
         "links": [[link.text, link.url] for link in message.links],
         "buttons": [[button.text, button.nonce, button.style] for button in message.buttons],
-        "attachments": [[one.name, base64.b64encode(one.content).decode()] for one in message.attachments],
+        "attachments": [[one.name, base64.b64encode(one.content).decode(), one.picture] for one in message.attachments],
     }
     return orjson.dumps(_storable(body)).decode()
 
@@ -85,7 +85,9 @@ def from_json(text: str) -> Message:
         body=[_block(one) for one in body["body"]],
         links=[Link(*one) for one in body["links"]],
         buttons=[Button(*one) for one in body["buttons"]],
-        attachments=[Attachment(name, base64.b64decode(content)) for name, content in body["attachments"]],
+        attachments=[
+            Attachment(name, base64.b64decode(content), *picture) for name, content, *picture in body["attachments"]
+        ],
     )
 
 

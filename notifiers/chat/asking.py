@@ -9,6 +9,7 @@ from notifiers.chat import Person, Place, Room, Said, Standing
 from notifiers.chat.looking import Held
 from notifiers.chat.turns import Done, Reply
 from notifiers.message import Message, Text
+from notifiers.reading import Reading
 from rules.event import Severity
 from rules.rights import Grant, may_see, may_tell
 from rules.topics import matches
@@ -35,6 +36,11 @@ class Ask:
     def person(self) -> Person:
         """Who typed it."""
         return self.said.person
+
+    @property
+    def reading(self) -> Reading:
+        """What the place's oldest subscription that says any is told in."""
+        return next((held.reading for held in self.held if any(held.reading)), (None, None))
 
     def sees(self, topics: Iterable[str]) -> bool:
         """Whether something published on these topics may be shown here.

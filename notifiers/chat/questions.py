@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sqlalchemy import Connection
@@ -14,14 +15,16 @@ from notifiers.chat.looking import get_event, last_said, last_told
 from notifiers.chat.turns import Act, Reply
 from notifiers.clock import Clock
 from notifiers.database import Database
-from notifiers.message import Message
-from rules.commands import CommandError
+from notifiers.message import Message, Text
+from rules.commands import CommandError, typed
 from rules.event import Event
 from rules.rights import EVERYTHING, may_see
 from rules.topics import check_pattern, matches
 
 MOST = 15
 LOG_BYTES = 3000
+WORTH = 3
+"""Fewer runs than that say no more as a picture than in words."""
 _NOTHING_TOLD = "Nothing was told here yet. Type the id behind the command: /runs shows those of runs."
 
 Command = Callable[[Ask], Awaitable[Act]]
@@ -33,7 +36,7 @@ def answer(message: Message) -> Act:
 
 
 class Questions:
-    """`/help /topics /subs /status /runs /why /log`."""
+    """`/help /topics /subs /status /runs /why /chart /log`."""
 
     def __init__(self, database: Database, daemon: Daemon, clock: Clock) -> None:
         self._database = database
@@ -49,6 +52,7 @@ class Questions:
             "status": self._status,
             "runs": self._runs,
             "why": self._why,
+            "chart": self._chart,
             "log": self._log,
         }
 
@@ -106,7 +110,25 @@ class Questions:
             event = await self._database.read(partial(get_event, id_=what))
             if event is None or not ask.sees(event.topics):
                 raise CommandError(f"There is no run and no event {words.one_line(what, 60)} that you may see.")
-        return answer(words.story(*await self._daemon.why(what)))
+        message = words.story(*await self._daemon.why(what))
+        if run is None or not ask.sees(self._daemon.jobs.get(run["job"], ())):
+            return answer(message)
+        chart = await self._daemon.chart(run["job"], run["id"], ask.place.destination, ask.reading, least=WORTH)
+        if isinstance(chart, str):
+            message = replace(message, body=[*message.body, Text(chart)])
+            chart = None
+        return lambda _conn: Reply(message=message, then=chart)
+
+    async def _chart(self, ask: Ask) -> Act:
+        if not ask.words:
+            raise CommandError(f"Say of which job. {typed('chart')}")
+        job = ask.words[0]
+        if job not in self._visible(ask):
+            raise CommandError(f"There is no job {words.one_line(job, 60)} that you may see. /status shows yours.")
+        chart = await self._daemon.chart(job, None, ask.place.destination, ask.reading)
+        if chart is None or isinstance(chart, str):
+            raise CommandError(chart or f"No run of {job} has ended yet.")
+        return lambda _conn: Reply(then=chart)
 
     async def _log(self, ask: Ask) -> Act:
         what = await self._meant(ask, run=True)

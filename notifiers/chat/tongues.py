@@ -30,7 +30,7 @@ class Tongues:
         return {"lang": self._lang}
 
     async def _lang(self, ask: Ask) -> Act:
-        now = _reading(ask)
+        now = ask.reading
         if not ask.words:
             return answer(_said(await self._voice(*now), self._otherwise.but(*now)))
         lang, zone = asked(ask.words[0], ask.words[1] if len(ask.words) > 1 else None)
@@ -79,14 +79,9 @@ def asked(lang: str | None, zone: str | None) -> Reading:
     return None if lang is None else lang.lower(), zone
 
 
-def _reading(ask: Ask) -> Reading:
-    """What the place's oldest subscription that says any is told in."""
-    return next((held.reading for held in ask.held if any(held.reading)), (None, None))
-
-
 def chosen(ask: Ask, lang: str | None, zone: str | None) -> dict[str, str]:
     """The options of a new subscription: what is typed, else what the place reads, else the person's own language."""
     lang, zone = asked(lang, zone)
-    there = _reading(ask)
+    there = ask.reading
     found = {"lang": lang or there[0] or language_of(ask.said.language), "zone": zone or there[1]}
     return {name: value for name, value in found.items() if value is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -10,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from notifiers.clock import SYSTEM, Clock
 from notifiers.message import Message, Pre, Text
 from notifiers.reading import ENGLISH, LANGUAGES, Reader
 from notifiers.reading.files import (
@@ -31,8 +31,8 @@ from rules.templates import TemplateError
 
 log = logging.getLogger(__name__)
 
-SECONDS: Final = 0.05
-"""A team's own template that takes longer over one message counts as broken."""
+SECONDS: Final = 0.2
+"""A team's own template that takes more of the processor for one message counts as broken."""
 CHARACTERS: Final = 300_000
 """So does one that says more."""
 _READERS: Final = 64
@@ -111,12 +111,12 @@ class Templates:
         own: Own = NOTHING,
         *,
         base_url: str | None = None,
-        clock: Clock = SYSTEM,
+        spent: Callable[[], float] = time.thread_time,
         tell: Callable[[Broken], None] = lambda _: None,
     ) -> None:
         self._own = own
         self._base_url = base_url
-        self._clock = clock
+        self._spent = spent
         self._tell = tell
         self._told: set[tuple[str, int, str]] = set()
         self._voices: dict[Reader, _Speaker] = {}
@@ -141,7 +141,6 @@ class Templates:
         if key in self._told or len(self._told) >= _TOLD:
             return
         self._told.add(key)
-        log.warning("template.broken", extra={"template": one.file, "line": one.line, "reason": one.why})
         self._tell(one)
 
     def _speaker(self, reader: Reader) -> _Speaker:
@@ -149,7 +148,7 @@ class Templates:
         if found is None:
             if len(self._voices) >= _READERS:
                 self._voices.clear()
-            found = self._voices[reader] = _Speaker(reader, self._own, self._base_url, self._clock, self.broke)
+            found = self._voices[reader] = _Speaker(reader, self._own, self._base_url, self._spent, self.broke)
         return found
 
 
@@ -157,13 +156,18 @@ class _Speaker:
     """Everything that is compiled for one reader."""
 
     def __init__(
-        self, reader: Reader, own: Own, base_url: str | None, clock: Clock, broke: Callable[[Broken], None]
+        self,
+        reader: Reader,
+        own: Own,
+        base_url: str | None,
+        spent: Callable[[], float],
+        broke: Callable[[Broken], None],
     ) -> None:
         self._language = language(reader)
         self._lang = reader.lang
         self._files = own
         self._base_url = base_url.rstrip("/") if base_url else None
-        self._clock = clock
+        self._spent = spent
         self._broke = broke
         self._compiler = Compiler(self._language)
         self._ours: dict[str, Shape] = {}
@@ -203,11 +207,11 @@ class _Speaker:
         return Message(title=title, severity=event.severity, facts=facts, body=body, links=links)
 
     def _within(self) -> Callable[[], None]:
-        until = self._clock.monotonic() + SECONDS
+        until = self._spent() + SECONDS
 
         def go_on() -> None:
-            if self._clock.monotonic() > until:
-                raise TimeoutError(f"it takes longer than {SECONDS * 1000:.0f} ms")
+            if self._spent() > until:
+                raise TimeoutError(f"the message takes more than {SECONDS * 1000:.0f} ms to make")
 
         return go_on
 

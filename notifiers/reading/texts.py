@@ -6,6 +6,7 @@ template is compiled. Most texts only name things, perhaps through a filter: tho
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
@@ -16,7 +17,7 @@ from jinja2.runtime import Undefined
 from notifiers.reading.language import Language
 from rules.sandbox import Missing, Sandbox, bound
 from rules.shortcuts import path_of
-from rules.templates import TemplateError, compile_expression, compile_text
+from rules.templates import TemplateError, TextTemplate, compile_expression, compile_text
 
 Context = Mapping[str, Any]
 Render = Callable[[Context], str]
@@ -97,8 +98,12 @@ def text_of(source: str, sandbox: MessageSandbox, names: frozenset[str]) -> Rend
         return compile_text(source, sandbox).render
     show = sandbox.language.show
 
+    @functools.cache
+    def whole() -> TextTemplate:
+        return compile_text(source, sandbox)
+
     def slow(context: Context) -> str:
-        return compile_text(source, sandbox).render(context)
+        return whole().render(context)
 
     if len(parts) > 1:
         return _filled(parts, show, slow)

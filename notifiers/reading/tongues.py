@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -9,7 +10,6 @@ from functools import lru_cache
 
 from sqlalchemy import Connection, select
 
-from notifiers.clock import Clock
 from notifiers.message import Message
 from notifiers.owner import Notice, Owner, post
 from notifiers.reading import ENGLISH, Reader, Readers
@@ -18,6 +18,8 @@ from notifiers.store import Claimed, Waiting
 from notifiers.tables import events
 from rules.event import Event
 
+log = logging.getLogger(__name__)
+
 
 class Tongues:
     """Knows who reads, and speaks to them. `readers` is asked for those of the subscriptions that hold."""
@@ -25,7 +27,6 @@ class Tongues:
     def __init__(
         self,
         owner: Owner,
-        clock: Clock,
         *,
         own: Own = NOTHING,
         reader: Reader = ENGLISH,
@@ -36,7 +37,7 @@ class Tongues:
         self.readers: Callable[[], Readers] = Readers
         self._owner = owner
         self._broken: deque[Broken] = deque()
-        self.templates = Templates(own, base_url=base_url, clock=clock, tell=self._broken.append)
+        self.templates = Templates(own, base_url=base_url, tell=self._broke)
         self._wording = wording
         self.voice: Callable[[Reader], Voice] = lru_cache(maxsize=64)(self._voice) if wording else self.templates.voice
 
@@ -61,6 +62,10 @@ class Tongues:
     def languages(self) -> Sequence[str]:
         """Every language that is spoken now."""
         return sorted({self.otherwise.lang, *self.readers().languages})
+
+    def _broke(self, broken: Broken) -> None:
+        log.warning("template.broken", extra={"template": broken.file, "line": broken.line, "reason": broken.why})
+        self._broken.append(broken)
 
     def trouble(self) -> Notice | None:
         """What is to be told next of broken templates."""

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sensord.cli import backfills, chat, looking, mutes, projects, report, runs, telling, tokens, wrapping
+from sensord.cli import backfills, chat, looking, mutes, preview, projects, report, runs, telling, tokens, wrapping
 from sensord.cli.options import VERSION
 
 app = typer.Typer(
@@ -44,7 +44,7 @@ def configure(
     context.obj = config
 
 
-for part in (projects, runs, backfills, telling, tokens, looking, chat, mutes, report, wrapping):
+for part in (projects, runs, backfills, telling, tokens, looking, chat, mutes, preview, report, wrapping):
     part.register(app)
 
 

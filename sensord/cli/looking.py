@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sensord.cli import backfills, checks, deliveries, events, partitions, runs, telling
+from sensord.cli import backfills, checks, deliveries, events, partitions, pictures, runs, telling
 from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
 
 if TYPE_CHECKING:
@@ -219,7 +219,7 @@ DRAWN: dict[str, Callable[[dict[str, Any]], None]] = {"jobs": partitions.drawn, 
 # What can be done with one of a list, beside `list` and `show`.
 VERBS: dict[str, dict[str, Callable[..., None]]] = {
     "sensors": {"tick": runs.tick},
-    "jobs": {"launch": runs.launch},
+    "jobs": {"launch": runs.launch, "chart": pictures.chart},
     "backfills": {"cancel": backfills.cancel},
     "runs": {"cancel": runs.cancel, "retry": runs.retry, "logs": runs.logs},
     "events": {

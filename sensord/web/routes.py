@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 from aiohttp import web
 
@@ -20,10 +22,11 @@ from sensord.web.logs import Logs
 from sensord.web.metrics import Metrics
 from sensord.web.mutes import Mutes
 from sensord.web.overview import Overview
+from sensord.web.preview import Preview
 from sensord.web.problems import Problem, answer
 from sensord.web.publish import BATCH, CLOUDEVENT, Intake
 from sensord.web.runs import Runs
-from sensord.web.sensors import Jobs, Sensors
+from sensord.web.sensors import Jobs, Sensors, chart
 from sensord.web.slack import slack_endpoints
 from sensord.web.stream import Stream
 from sensord.web.telegram_updates import TelegramUpdates
@@ -44,6 +47,7 @@ def endpoints(app: App, closing: anyio.Event, metrics: Metrics) -> list[Endpoint
         *DeadLetters(app).endpoints(),
         *Tokens(app).endpoints(),
         *Events(app).endpoints(),
+        *Preview(app).endpoints(),
         *ChatPeople(app).endpoints(),
         *Checks(app).endpoints(),
         *Mutes(app).endpoints(),
@@ -160,6 +164,19 @@ def _sensing(app: App) -> list[Endpoint]:
             handler=jobs.show,
             summary="One job.",
             answers={200: ("the job", schemas.JOB)},
+        ),
+        Endpoint(
+            method="GET",
+            path="/api/jobs/{name}/chart",
+            handler=partial(chart, app),
+            summary="A picture of how long the job's last runs took.",
+            query={
+                "run": ({"type": "string"}, "the run that is marked"),
+                "lang": ({"enum": ["en", "ru"]}, "default: the configuration's"),
+                "zone": (schemas.TEXT, "default: the configuration's"),
+            },
+            answers={200: ("the picture", None), 503: ("why there is none", schemas.ERROR)},
+            gives="image/png",
         ),
     ]
 

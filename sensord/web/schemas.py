@@ -247,6 +247,17 @@ SUBSCRIBE = _object(
 SUBSCRIBED = _whole(
     {"id": ID, "topic": TEXT, "destination": TEXT, "where": OBJECT, "duplicate": YES, "backlog": BACKLOG, **_READING}
 )
+PREVIEW = _whole(
+    {
+        "event": TEXT,
+        "type": TEXT,
+        "to": TEXT,
+        "lang": TEXT,
+        "zone": TEXT,
+        "parts": {"type": "array", "items": _whole({"text": TEXT, "payload": OBJECT}), "minItems": 1},
+        "broken": {"type": "array", "items": TEXT},
+    }
+)
 REPLAY = _object(
     {
         "status": {"anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}]},

@@ -29,7 +29,7 @@ from sensord.ledger.requests import dump, storable
 from sensord.sensing import Sensing
 from sensord.sources import Source, Waking
 from sensord.web.body import read_object
-from sensord.web.endpoint import Page, flag, only
+from sensord.web.endpoint import Page, flag, one, only
 from sensord.web.problems import Problem, answer, shown
 from sensord.web.runs import no_job
 
@@ -222,6 +222,28 @@ class Jobs:
         if found is None:
             raise no_job(self._app, name)
         return answer(found)
+
+
+async def chart(app: App, request: web.Request) -> web.Response:
+    """A picture of how long a job's last runs took, drawn by another process."""
+    only(request, "run", "lang", "zone")
+    name = request.match_info["name"]
+    if name not in app.config.jobs:
+        raise no_job(app, name)
+    from notifiers.reading import Reader
+    from sensord.pictures import PictureError
+    from sensord.web.telling import reading_asked
+
+    try:
+        asked = reading_asked(one(request, "lang"), one(request, "zone"))
+    except ValueError as error:
+        raise Problem(400, str(error)) from None
+    reader = Reader(app.config.language, app.config.zone).but(asked["lang"], asked["zone"])
+    try:
+        picture = await app.pictures().draw(name, one(request, "run"), reader)
+    except PictureError as error:
+        raise Problem(503, str(error)) from None
+    return web.Response(body=picture, content_type="image/png")
 
 
 def page_of(items: Sequence[dict[str, Any]], page: Page) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests.doubles.telegram_judge import CAPTION_UNITS, bad_request, judge_text
 from tests.doubles.telegram_people import BOT, People, set_my_commands
 
 FILE_BYTES = 50_000_000
+PHOTO_BYTES = 10_000_000
 BUTTON_DATA_BYTES = 64
 BUTTONS = 100
 EDIT_SECONDS = 48 * 3600
@@ -60,6 +61,28 @@ def send_document(world: World, chat: Chat, params: Params) -> dict[str, Any]:
     file_id = f"file-{len(world.files)}"
     about = {"file_id": file_id, "file_unique_id": file_id, "file_name": name, "file_size": len(content)}
     posted = _post(world, chat, params, {"caption": caption, "document": about})
+    world.files[file_id] = content
+    return posted
+
+
+def send_photo(world: World, chat: Chat, params: Params) -> dict[str, Any]:
+    """A photo in a format that we send: at most 10 MB, width and height 10,000 together, their ratio at most 20."""
+    photo = params.get("photo")
+    if not isinstance(photo, tuple):
+        raise bad_request("there is no photo in the request")
+    _, content = photo
+    if len(content) > PHOTO_BYTES or not content.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise bad_request("IMAGE_PROCESS_FAILED")
+    width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+    if width + height > 10_000 or max(width, height) > 20 * min(width, height):
+        raise bad_request("PHOTO_INVALID_DIMENSIONS")
+    entities = decoded(params.get("caption_entities"))
+    caption, _ = judge_text(
+        params.get("caption"), params.get("parse_mode"), entities, limit=CAPTION_UNITS, may_be_empty=True
+    )
+    file_id = f"file-{len(world.files)}"
+    about = {"file_id": file_id, "file_unique_id": file_id, "width": width, "height": height}
+    posted = _post(world, chat, params, {"caption": caption, "photo": [about]})
     world.files[file_id] = content
     return posted
 
@@ -159,13 +182,14 @@ def get_chat(_world: World, chat: Chat, _params: Params) -> dict[str, Any]:
 IN_A_CHAT: dict[str, Action] = {
     "sendmessage": send_message,
     "senddocument": send_document,
+    "sendphoto": send_photo,
     "editmessagetext": edit_message_text,
     "editmessagereplymarkup": edit_message_reply_markup,
     "deletemessage": delete_message,
     "getchat": get_chat,
     "getchatmember": lambda world, chat, params: world.people.get_chat_member(chat, params),
 }
-COUNTED = frozenset({"sendmessage", "senddocument", "editmessagetext", "editmessagereplymarkup"})
+COUNTED = frozenset({"sendmessage", "senddocument", "sendphoto", "editmessagetext", "editmessagereplymarkup"})
 
 
 def answer_callback_query(world: World, params: Params) -> bool:

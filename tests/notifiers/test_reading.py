@@ -188,6 +188,17 @@ def test_a_template_that_says_too_much_gives_way_to_ours(tmp_path: Path) -> None
     assert "480," in broken[0].why
 
 
+def test_a_template_that_takes_too_long_gives_way_to_ours(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("every:\n  facts:\n    - {label: a, value: '{{ id }}'}\n", encoding="utf-8")
+    broken: list[Broken] = []
+    seconds = iter(range(100))
+    templates = Templates(read_own(tmp_path), tell=broken.append, spent=lambda: float(next(seconds)))
+
+    assert templates.voice().message(FAILED) == to_message(FAILED)
+    assert [(one.file, one.line) for one in broken] == [("run.yaml", 3)]
+    assert "200 ms" in broken[0].why
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -11,10 +11,9 @@ from notifiers.reading import Reader
 from notifiers.reading.templates import Own, read_own
 from notifiers.subscriptions import Ended, end_subscriptions
 from rules.event import Event, Severity
-from tests.notifiers import noise_kit
 from tests.notifiers.living_kit import CHAT, ROOM, Story, doubles, telling
 from tests.notifiers.noise_kit import mute, subscribe, until_held, until_over
-from tests.notifiers.service import HeldTime, Patient, Service, Watched, delivering, publish, select
+from tests.notifiers.service import START, HeldTime, Patient, Service, Watched, delivering, publish, select
 
 CHAT_OF_RUSSIANS, ROOM_OF_OTHERS = f"telegram:{CHAT}", f"slack:{ROOM}"
 
@@ -65,7 +64,7 @@ def quality(number: int) -> Event:
         id=f"q{number}",
         type="quality.failed",
         topic="quality.load.failed",
-        time=noise_kit.START,
+        time=START,
         severity=Severity.warning,
         message="load: check price failed",
         job="load",
