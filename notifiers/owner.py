@@ -95,7 +95,7 @@ class Owner:
             severity=Severity.error,
             message=text,
             subject=destination,
-            data={"destination": destination, "hint": hint, "delivery": delivery, "event": event.id},
+            data={"destination": destination, "hint": hint, "delivery": delivery, "event": event.id or None},
         )
         ways = [(self._clock.new_id(), name, to) for name, to in self._ways if to != destination]
         return Notice(told, tuple(ways))

@@ -184,8 +184,8 @@ class Compiler:
     def _fact(self, entry: Entry) -> Fact:
         when = self._when(entry)
         if (each := entry.get("each")) is not None:
-            value, show, plain = self._value(each), self._language.show, entry.get("plain") is not None
-            return _when_it_holds(when, _each_fact(value, entry.but, show, plain=plain))
+            value, plain = self._value(each), entry.get("plain") is not None
+            return _when_it_holds(when, _each_fact(value, entry.but, self._language, plain=plain))
         return _when_it_holds(when, _one_fact(self._text(entry.texts["label"]), self._source(entry.texts["value"])))
 
     def _block(self, entry: Entry) -> Paragraph:
@@ -201,7 +201,7 @@ class Compiler:
             rows = self._value(table)
             return lambda context, body: body.extend(_table(rows(context), title(context), show))
         values = self._value(entry.texts["each"])
-        return lambda context, body: body.extend(_nested(values(context), entry.but, show))
+        return lambda context, body: body.extend(_nested(values(context), entry.but, self._language))
 
     def _text(self, source: str) -> Render:
         """A text that is said, and so translated."""
@@ -227,9 +227,19 @@ def _plural(renders: Sequence[Render], count: Value, language: Language) -> Titl
     return render
 
 
-def label_of(key: str) -> str:
-    """The key of somebody's data as a label."""
-    return key.replace("_", " ")
+_LABELS: Final = {
+    "run_key": "key",
+    "subject": "file",
+    "duration_s": "duration",
+    "exit_code": "exit status",
+    "partition_key": "partition",
+}
+
+
+def label_of(key: str, language: Language) -> str:
+    """The key of somebody's data as a label; those that we use ourselves are said as we say them."""
+    known = _LABELS.get(key)
+    return key.replace("_", " ") if known is None else language.text(known)
 
 
 def _when_it_holds(when: Test | None, make: Callable[..., None]) -> Callable[..., None]:
@@ -255,7 +265,9 @@ def _one_fact(label: Render, value: Render) -> Fact:
     return fact
 
 
-def _each_fact(values: Value, but: Sequence[str], show: Callable[[Any], str], *, plain: bool) -> Fact:
+def _each_fact(values: Value, but: Sequence[str], language: Language, *, plain: bool) -> Fact:
+    show = language.show
+
     def fact(context: Context, facts: Facts, _said: set[str]) -> None:
         found = values(context)
         if not isinstance(found, Mapping):
@@ -263,7 +275,7 @@ def _each_fact(values: Value, but: Sequence[str], show: Callable[[Any], str], *,
         for key, value in found.items():
             if value is None or key in but or (plain and isinstance(value, Mapping | list)):
                 continue
-            facts.append((label_of(str(key)), value if type(value) is str else show(value)))
+            facts.append((label_of(str(key), language), value if type(value) is str else show(value)))
 
     return fact
 
@@ -284,11 +296,11 @@ def _preformatted(text: Render, title: Render) -> Paragraph:
     return block
 
 
-def _nested(values: Any, but: Sequence[str], show: Callable[[Any], str]) -> Iterable[Block]:
+def _nested(values: Any, but: Sequence[str], language: Language) -> Iterable[Block]:
     if not isinstance(values, Mapping):
         return ()
     return [
-        Pre(show(value), label_of(str(key)))
+        Pre(language.show(value), label_of(str(key), language))
         for key, value in values.items()
         if isinstance(value, Mapping | list) and value and key not in but
     ]

@@ -91,6 +91,15 @@ def test_a_russian_message_has_russian_plurals_units_and_decimals() -> None:
     assert "выполняется, 40\xa0%" in to_message(SAMPLES["run.progress"], reader=RUSSIAN).title
 
 
+def test_what_a_job_says_of_itself_has_the_labels_that_we_use() -> None:
+    event = Event(
+        id="e", type="run.x", topic="t", time=FAILED.time, job="x", data={"metadata": {"exit_code": 0, "rows_read": 1}}
+    )
+
+    assert to_message(event).facts == [("exit status", "0"), ("rows read", "1")]
+    assert to_message(event, reader=RUSSIAN).facts == [("код выхода", "0"), ("rows read", "1")]
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [
