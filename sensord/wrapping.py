@@ -96,9 +96,8 @@ class _End:
 
 
 def _run(command: Sequence[str], lines: int) -> _End:
-    tail, pumps, ends = bytearray(), {}, {}
-    if lines > 0:
-        pumps, ends = _pipes()
+    tail = bytearray()
+    pumps, ends = _pipes() if lines > 0 else ({}, {})
     woken, waker = socket.socketpair()
     for one in (woken, waker):
         one.setblocking(False)
@@ -114,8 +113,8 @@ def _run(command: Sequence[str], lines: int) -> _End:
         forwarding.begin(process)
         _warm_up()
         while process.poll() is None:
-            for readable in select.select([*pumps, woken], [], [])[0]:
-                if readable is woken:
+            for readable in select.select([*pumps, woken.fileno()], [], [])[0]:
+                if readable == woken.fileno():
                     with contextlib.suppress(BlockingIOError):
                         woken.recv(_CHUNK)
                 else:
