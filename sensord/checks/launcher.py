@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ from rules.quality import CheckResult, failing, read_result, why_failed
 from rules.templates import TemplateError
 from sensord.checks.process import CheckingError, ask
 from sensord.checks.settings import Checks, format_of
-from sensord.launchers import Launcher, Outcome, Run, Started, judged
+from sensord.launchers import LaunchDelayed, Launcher, Outcome, Run, Started, judged
 from sensord.ledger.database import LedgerDatabase
 from sensord.run_events import About, Hooks, quality_event
 
@@ -68,6 +69,7 @@ class CheckedLauncher:
         self._hooks = hooks
         self._folder = folder
         self._under_way: dict[str, anyio.CancelScope] = {}
+        self._comparing = anyio.Lock()
 
     async def launch(self, run: Run, started: Started) -> Outcome:
         """Check, publish, then launch, unless a check blocks."""
@@ -76,7 +78,9 @@ class CheckedLauncher:
             with anyio.CancelScope() as scope:
                 self._under_way[run.token] = scope
                 try:
-                    found = await self._examined(run, asked)
+                    # What is compared with earlier files goes one after another: two alike may come at once.
+                    async with self._comparing if _compares(asked) else nullcontext():
+                        found = await self._examined(run, asked)
                 finally:
                     del self._under_way[run.token]
             if scope.cancelled_caught:
@@ -145,6 +149,8 @@ class CheckedLauncher:
         except (TemplateError, CheckingError) as error:
             failed = CheckResult(check=READABLE, passed=False, severity=worst, detail=str(error), subject=subject)
             return [(replace(failed, series=series), {})]
+        except OSError as error:  # No process, or no room for one: that says nothing of the file.
+            raise LaunchDelayed(f"its file cannot be checked for now: {error.strerror}") from error
         found = []
         for one in answer["results"]:
             more = {"found": one.pop("found")} if "found" in one else {}
@@ -183,6 +189,11 @@ class CheckedLauncher:
         }
         async with self._shared.limit:
             return await ask(request)
+
+
+def _compares(asked: Sequence[tuple[str, Checks]]) -> bool:
+    """Whether one of the checks compares the file with earlier ones."""
+    return any(check.kind == "new_content" or "last" in check.args for _, checks in asked for check in checks.of)
 
 
 def _after(outcome: Outcome, worst: CheckResult | None) -> Outcome:

@@ -1,4 +1,4 @@
-"""What dbt's tests found: `run_results.json`, as dbt 1.5 to 1.10 write it (schemas v4 to v6).
+"""What dbt's tests found: `run_results.json`, as dbt-core 1.10 writes it (its schema v6).
 
     from sensord.hooks.dbt import report
     report("target/run_results.json", job="houses")

@@ -1,4 +1,4 @@
-"""What Great Expectations found: a validation result, or a checkpoint's, as version 1 writes them in JSON.
+"""What Great Expectations found: a validation result, or a checkpoint's, as version 1.24 writes them in JSON.
 
     from sensord.hooks.gx import report
     report(validation_definition.run().to_json_dict(), job="houses")
@@ -106,9 +106,7 @@ def _raised(info: Any) -> str:
 def _sample(result: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
     values, places = result.get("partial_unexpected_list"), result.get("partial_unexpected_index_list")
     values = values[:MAX_ROWS] if isinstance(values, list) else []
-    known = isinstance(places, list) and len(places) >= len(values)
-    rows = [
-        ({"row": places[number]} if known else {}) | (value if isinstance(value, dict) else {column: value})
-        for number, value in enumerate(values)
-    ]
+    rows = [value if isinstance(value, dict) else {column: value} for value in values]
+    if isinstance(places, list) and len(places) >= len(rows):
+        rows = [{"row": place} | row for place, row in zip(places, rows, strict=False)]
     return bounded_sample(rows)

@@ -130,8 +130,7 @@ async def test_what_a_check_found_is_kept_out_of_the_event_and_compared_with_onc
 
 async def test_contents_are_remembered_a_hundred_of_them(database: LedgerDatabase) -> None:
     bus = EmbeddedBus(database)
-    for number in range(105):
-        await bus.publish([result(True, data={"found": [[f"d{number}", f"f{number}"]]})])
+    await bus.publish([result(True, data={"found": [[f"d{number}", f"f{number}"]]}) for number in range(105)])
     found = await database.read(lambda conn: accepted_by(conn, "load", "", ["nulls"]))
     assert len(found["nulls"]) == 100
     assert found["nulls"][0] == ["d104", "f104"]
@@ -144,7 +143,7 @@ async def test_a_check_without_results_for_long_is_forgotten(database: LedgerDat
     assert rows(database, "SELECT id FROM checks") == []
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.sampled_from(["a", "b"]), st.booleans(), st.integers(0, 9)), max_size=12), st.integers(1, 4)
 )
@@ -185,6 +184,7 @@ def test_the_message_says_which_rows_of_how_many_how_often_and_the_trend() -> No
     assert recovered.facts == [("trend", "█▁ (≤ 3)")]
 
 
+@settings(max_examples=40)
 @given(
     st.dictionaries(
         st.sampled_from(["in_a_row", "recovered_after", "trend", "metrics", "check"]),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import anyio
 import orjson
 import pytest
+from typer.testing import CliRunner
 
 from notifiers.clock import SYSTEM
 from rules.quality import CheckResult
 from sensord.checks.launcher import CheckedLauncher, checking
 from sensord.checks.settings import read_settings
-from sensord.launchers import Launcher, Outcome, Run, Started
+from sensord.cli import app as commands
+from sensord.launchers import LaunchDelayed, Launcher, Outcome, Run, Started
 from sensord.ledger.database import LedgerDatabase
 from sensord.run_events import About, Hooks, quality_event
 from tests.conftest import rows
@@ -106,12 +109,19 @@ async def test_a_sensor_s_checks_are_of_the_runs_that_it_asks_for_and_drift_is_f
         row = rows(app.database, "SELECT * FROM checks WHERE name = 'columns'")[0]
     assert [one["status"] for one in done] == ["succeeded", "succeeded", "failed", "failed", "succeeded"]
     assert done[2]["error"] == "not started: check columns failed: missing: b; new: c"
-    assert (row["job"], row["series"], row["in_a_row"], orjson.loads(row["trend"])) == (
-        "sensed",
-        "drop",
-        1,
-        [0, 0, 1, 1, 0],
-    )
+    assert (row["job"], row["series"], row["in_a_row"]) == ("sensed", "drop", 1)
+    assert orjson.loads(row["trend"]) == [0, 0, 1, 1, 0]
+    shown = sensord(tmp_path, "checks", "show", "sensed", "columns")
+    assert "missing: b; new: c" in shown
+    assert "▁▁██▁" in shown
+    assert "accepted" in sensord(tmp_path, "checks", "accept", "sensed", "columns")
+
+
+def sensord(folder: Path, *words: str) -> str:
+    """What a command prints: in this process, as there is no daemon any more."""
+    done = CliRunner().invoke(commands, ["--config", str(folder / "sensord.yaml"), *words])
+    assert done.exit_code == 0, done.output
+    return done.output
 
 
 class Inner:
@@ -204,6 +214,37 @@ async def test_a_run_that_is_cancelled_while_its_file_is_checked_is_not_started(
                 await database.read(lambda _conn: None)
             await launcher.cancel(run)
     assert (outcomes[0].status, inner.asked) == ("cancelled", [])
+
+
+async def test_a_file_for_which_no_process_can_be_had_waits(
+    database: LedgerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    launcher, run = checked(database, Inner(), {"rows": {"min": 1}}), a_run(tmp_path / "a.csv")
+    with monkeypatch.context() as without:
+        without.setattr(sys, "executable", str(tmp_path / "gone"))
+        with pytest.raises(LaunchDelayed, match="cannot be checked for now"):
+            await launcher.launch(run, lambda _at: None)
+    assert rows(database, "SELECT 1 FROM events") == []
+    assert (await launcher.launch(run, lambda _at: None)).status == "succeeded"
+
+
+async def test_of_two_files_of_one_content_that_come_at_once_the_second_is_told(
+    database: LedgerDatabase, tmp_path: Path
+) -> None:
+    launcher = checked(database, Inner(), {"new_content": True})
+    outcomes: list[Outcome] = []
+
+    async def follow(path: Path) -> None:
+        outcomes.append(await launcher.launch(a_run(path), lambda _at: None))
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for path in (tmp_path / "a.csv", tmp_path / "b.csv"):
+                path.write_text("a\n1\n")
+                group.start_soon(follow, path)
+    assert sorted(one.status for one in outcomes) == ["failed", "succeeded"]
+    assert "the same content as" in "".join(one.error for one in outcomes)
 
 
 @pytest.mark.parametrize(

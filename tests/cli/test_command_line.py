@@ -163,7 +163,8 @@ def test_the_daemon_loads_nothing_that_is_not_configured() -> None:
 import sys
 import sensord.daemon
 rare = ["alembic", "rich", "prometheus_client", "psycopg", "sqlalchemy.dialects.postgresql", "telegram",
-        "slack_sdk", "jsonschema", "watchdog", "aiobotocore", "botocore", "lxml", "cronsim", "apprise"]
+        "slack_sdk", "jsonschema", "watchdog", "aiobotocore", "botocore", "lxml", "cronsim", "apprise",
+        "polars", "pandera", "rules.checks", "sensord.checks.settings", "sensord.checks.launcher"]
 print(sorted(set(rare) & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

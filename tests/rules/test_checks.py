@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.checks import (
@@ -96,6 +96,7 @@ json = st.recursive(
 kinds = st.sampled_from(["rows", "columns", "nulls", "range", "values", "pattern", "unique", "fresh", "new_content"])
 
 
+@settings(max_examples=50)
 @given(st.lists(st.dictionaries(kinds | st.sampled_from(["name", "severity"]), json, max_size=3), max_size=3))
 def test_whatever_stands_there_is_checks_or_is_refused(value: Any) -> None:
     try:
@@ -126,8 +127,8 @@ def test_drift_names_what_is_missing_what_is_new_and_what_has_another_type() -> 
     wanted = {"name": "text", "traffic": "integer", "kind": ""}
     assert drift(wanted, {"name": "text", "trafic": "integer", "kind": "x"}) == "missing: traffic; new: trafic"
     assert drift(wanted, {"name": "text", "traffic": "text", "kind": "x"}) == "traffic is text, not integer"
-    many = drift({}, {f"c{number}": "" for number in range(1_000_000)})
-    assert many.endswith("c9 and 999,990 more")
+    many = drift({}, {f"c{number}": "" for number in range(100_000)})
+    assert many.endswith("c9 and 99,990 more")
     assert len(drift({}, {"x" * 5000: ""})) < 200
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rules.quality import (
@@ -33,6 +33,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=40)
 @given(st.lists(st.dictionaries(st.text(max_size=5), values, max_size=MAX_COLUMNS + 3) | values, max_size=MAX_ROWS + 3))
 def test_a_sample_is_bounded_and_json_whatever_it_was(sample: list[Any]) -> None:
     rows = bounded_sample(sample)

@@ -9,16 +9,19 @@ from rules.quality import MAX_CELL, MAX_ROWS
 from tests.web.site import Site
 
 
-async def told(site: Site, passed: bool, job: str = "load", **data: Any) -> None:
+def result(passed: bool, job: str = "load", **data: Any) -> dict[str, Any]:
     what = "passed" if passed else "failed"
-    event = {
+    return {
         "topic": f"quality.{job}.{what}",
         "type": f"quality.{what}",
         "severity": "info" if passed else "error",
         "message": f"{job}: check {data.get('check')} {what}",
         "data": data,
     }
-    status, answer = await site.call("POST", "/api/events", event)
+
+
+async def told(site: Site, passed: bool, **data: Any) -> None:
+    status, answer = await site.call("POST", "/api/events", result(passed, **data))
     assert status == 202, answer
 
 
@@ -41,9 +44,11 @@ async def test_checks_are_listed_those_that_fail_first_filtered_and_a_page_at_a_
 
 
 async def test_one_check_is_shown_with_its_last_results_and_no_other_s(both: Site) -> None:
+    batch: list[dict[str, Any]] = []
     for number in range(40):
-        await told(both, passed=number % 3 != 0, check="nulls", metrics={"failed": number}, detail=f"{number} rows")
-        await told(both, passed=True, check="rows")
+        counted: dict[str, Any] = {"metrics": {"failed": number}, "detail": f"{number} rows"}
+        batch += [result(number % 3 != 0, check="nulls", **counted), result(passed=True, check="rows")]
+    assert (await both.call("POST", "/api/events", batch))[0] == 202
     (check,) = (await both.get("/api/checks?check=nulls"))["items"]
     shown = await both.get(f"/api/checks/{check['id']}")
     assert [one["detail"] for one in shown["results"]] == [f"{number} rows" for number in range(39, 9, -1)]
