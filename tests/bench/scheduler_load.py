@@ -46,8 +46,9 @@ def windows_of(load: Load) -> Mapping[str, Sequence[Window]]:
 
 def _windows(channel: str, target: str) -> Sequence[Window]:
     # Neither of them looks at what it is a method of: no connection is opened for this.
-    made = Telegram if channel == "telegram" else Slack
-    return made.windows(made.__new__(made), target)
+    if channel == "telegram":
+        return Telegram.windows(Telegram.__new__(Telegram), target)
+    return Slack.windows(Slack.__new__(Slack), target)
 
 
 def optimum(load: Load, windows: Mapping[str, Sequence[Window]]) -> float:
