@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notifiers.channels.slack_payloads import plain, read_payload
-from notifiers.chat import Heard, Person, Place, Pressed, Said
+from notifiers.chat import Filled, Heard, Person, Place, Pressed, Said
 from tests.doubles.slack import SlackDouble
 
 PEOPLE = SlackDouble().people
@@ -97,11 +97,13 @@ def test_what_is_told_again_is_known_by_its_own_id_and_by_the_envelopes_where_it
 keys = st.sampled_from(
     ["event", "type", "channel", "user", "text", "channel_id", "user_id", "user_name", "command", "trigger_id", "id",
      "event_id", "actions", "container", "message", "message_ts", "thread_ts", "value", "authorizations", "is_bot",
-     "channel_type", "old_channel_id", "new_channel_id", "actor_id", "response_url", "name", "username"]
+     "channel_type", "old_channel_id", "new_channel_id", "actor_id", "response_url", "name", "username", "view",
+     "callback_id", "private_metadata", "state", "values", "p0", "selected_option"]
 )  # fmt: skip
 words = st.sampled_from(
     ["app_mention", "message", "channel_left", "member_joined_channel", "channel_id_changed", "block_actions", "button",
-     "C0DATA", "D0OWNER", "U0OWNER", "im", "<@U0OWNER> subs", "1.2", "/sensord", "subs"]
+     "C0DATA", "D0OWNER", "U0OWNER", "im", "<@U0OWNER> subs", "1.2", "/sensord", "subs", "view_submission", "run",
+     "V0FORM"]
 )  # fmt: skip
 values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 10**13) | st.text(max_size=5) | words,
@@ -117,6 +119,9 @@ values = st.recursive(
 )
 def test_any_payload_is_something_or_nothing(kind: str, payload: dict[str, Any]) -> None:
     heard = read_payload(kind, payload, "envelope")
+    if isinstance(heard, Filled):
+        assert kind == "interactive"
+        assert all(value is None or isinstance(value, str) for value in heard.values.values())
     if isinstance(heard, Said | Pressed):
         assert heard.person.name.isprintable()
         assert len(heard.person.name) <= 60
