@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
 LANGUAGES: Final = ("en", "ru")
 """The languages there are: English is that of the templates, the others have a catalogue."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """Who reads: `lang` is one of LANGUAGES, `zone` the name of an IANA zone."""
 
     lang: str = "en"
@@ -24,7 +23,7 @@ class Reader:
 
     def but(self, lang: str | None, zone: str | None) -> Reader:
         """The same with what is given."""
-        return self if lang is None and zone is None else replace(self, lang=lang or self.lang, zone=zone or self.zone)
+        return Reader(lang or self.lang, zone or self.zone)
 
     @property
     def text(self) -> str:

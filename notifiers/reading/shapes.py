@@ -17,6 +17,7 @@ from notifiers.reading.texts import (
     Test,
     Value,
     condition_of,
+    item_of,
     text_of,
     value_of,
 )
@@ -186,7 +187,10 @@ class Compiler:
         if (each := entry.get("each")) is not None:
             value, plain = self._value(each), entry.get("plain") is not None
             return _when_it_holds(when, _each_fact(value, entry.but, self._language, plain=plain))
-        return _when_it_holds(when, _one_fact(self._text(entry.texts["label"]), self._source(entry.texts["value"])))
+        label, value = self._text(entry.texts["label"]), self._source(entry.texts["value"])
+        item = item_of(entry.texts["value"], self._sandbox)
+        one = _one_fact(label, value) if item is None else _item_fact(label, item, value, self._language.show)
+        return _when_it_holds(when, one)
 
     def _block(self, entry: Entry) -> Paragraph:
         return _when_it_holds(self._when(entry), self._paragraph(entry))
@@ -258,6 +262,21 @@ def _one_fact(label: Render, value: Render) -> Fact:
     def fact(context: Context, facts: Facts, said: set[str]) -> None:
         text = value(context)
         # A run's key is often the file's name: once is enough.
+        if text and text not in said:
+            facts.append((label(context), text))
+            said.add(text)
+
+    return fact
+
+
+def _item_fact(label: Render, item: str, value: Render, show: Callable[[Any], str]) -> Fact:
+    """The same of an item of the event's data, as nearly all are."""
+
+    def fact(context: Context, facts: Facts, said: set[str]) -> None:
+        found = context["data"].get(item)
+        if found is None:
+            return
+        text = found if type(found) is str else show(found) if type(found) is int else value(context)
         if text and text not in said:
             facts.append((label(context), text))
             said.add(text)

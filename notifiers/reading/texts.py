@@ -114,6 +114,14 @@ def text_of(source: str, sandbox: MessageSandbox, names: frozenset[str]) -> Rend
     return _only(parts[0], show, slow)
 
 
+def item_of(source: str, sandbox: MessageSandbox) -> str | None:
+    """The name of the item of `data` that a text is, and nothing else; None for any other text."""
+    parsed = sandbox.parse(source)
+    node = parsed.body[0] if len(parsed.body) == 1 else None
+    path = path_of(node.nodes[0]) if isinstance(node, nodes.Output) and len(node.nodes) == 1 else None
+    return path[1] if path is not None and len(path) == 2 and path[0] == "data" else None  # noqa: PLR2004
+
+
 def _only_item(first: str, second: str, show: Callable[[Any], str], slow: Render) -> Render:
     """A text that is one item of one mapping."""
 

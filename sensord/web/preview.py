@@ -22,6 +22,7 @@ from sensord.web.endpoint import Endpoint, one, only
 from sensord.web.problems import Problem, answer, shown
 from sensord.web.telling import reading_asked
 
+_SAMPLE = "run.failed"
 _QUERY = {
     "to": (schemas.TEXT, "the destination whose channel renders it; default `inbox:`"),
     "lang": ({"enum": ["en", "ru"]}, "default: the destination's language"),
@@ -52,7 +53,7 @@ class Preview:
                 path="/api/preview",
                 handler=self._of_sample,
                 summary="The same of a made-up event of a type.",
-                query={"sample": ({"enum": sorted(SAMPLES)}, "the type"), **_QUERY},
+                query={"sample": ({"enum": sorted(SAMPLES), "default": _SAMPLE}, "the type"), **_QUERY},
                 answers={200: ("its parts, as the channel would send them", schemas.PREVIEW)},
             ),
         ]
@@ -67,7 +68,7 @@ class Preview:
 
     async def _of_sample(self, request: web.Request) -> web.Response:
         only(request, "sample", *_QUERY)
-        name = one(request, "sample") or ""
+        name = one(request, "sample") or _SAMPLE
         if name not in SAMPLES:
             raise Problem(400, f"sample is {shown(name)}; give one of {', '.join(sorted(SAMPLES))}")
         return await self._rendered(request, SAMPLES[name])
