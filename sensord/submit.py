@@ -30,6 +30,7 @@ DEFAULT_URL = "http://127.0.0.1:8300"
 MESSAGE_CHARACTERS = 100_000
 _TIMEOUT = 5.0
 _PATIENCE = 1.0  # At exit, for an answer that is on its way. What is not sent by then stays in the spool.
+_ENCODER = json.JSONEncoder(default=str, allow_nan=False, ensure_ascii=False)
 _REFUSED = frozenset({400, 403, 413, 415, 422})
 
 
@@ -114,7 +115,8 @@ class Sender:
             self._dropped += 1
             if self._dropped == 1:
                 log.warning("sensord: the spool %s is full; new events are dropped", self.spool.path)
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
         if self._thread is None:
             self._start()
 
@@ -189,7 +191,7 @@ class Sender:
 def _line(event: dict[str, Any]) -> bytes:
     """The event as a line of JSON that the daemon takes, whatever is in it."""
     try:
-        text = json.dumps(event, default=str, allow_nan=False, ensure_ascii=False)
+        text = _ENCODER.encode(event)
         if "\\u0000" in text:
             text = json.dumps(_clean(event), ensure_ascii=False)
     except (ValueError, TypeError, RecursionError):  # A NaN, keys that are no text, a circle.

@@ -1,9 +1,10 @@
 """Prefect's flows and tasks on the bus: one hook for every state.
 
 `@flow(on_completion=[state_hook("bp.prefect.oks")], on_failure=[state_hook("bp.prefect.fails")])`, and the same for
-`on_crashed`, `on_cancellation` and for tasks. Imports nothing of Prefect. Where sensord is: `$SENSORD_URL` and
-`$SENSORD_TOKEN`; with `$PREFECT_UI_URL` an event has a link. A hook never fails its run, and waits only where a process
-is about to end: half a second at most, where sensord takes the connection and does not answer.
+`on_crashed`, `on_cancellation` (which Prefect runs in its workers) and for tasks. Imports nothing of Prefect. Where
+sensord is: `$SENSORD_URL` and `$SENSORD_TOKEN`; with `$PREFECT_UI_URL` an event has a link. A hook never fails its run,
+and waits only where a process is about to end: half a second at most, where sensord takes the connection and does not
+answer.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 
 from prefect import flow, task
-from prefect.states import Cancelled
 
 from sensord.hooks.prefect import state_hook
 
@@ -37,12 +36,7 @@ def crashed():
     raise SystemExit(1)
 
 
-@flow(name="cancelled", on_cancellation=[fails])
-def cancelled():
-    return Cancelled()
-
-
 if __name__ == "__main__":
-    for one in (good, bad, crashed, cancelled):
+    for one in (good, bad, crashed):
         with contextlib.suppress(BaseException):
             one()

@@ -95,6 +95,5 @@ def test_a_real_prefects_flows_are_told_of(daemon: Daemon, tmp_path: Path) -> No
         ("bp.prefect.tasks", "prefect.task.failed"),
         ("bp.prefect.fails", "prefect.flow.failed"),
         ("bp.prefect.fails", "prefect.flow.crashed"),
-        ("bp.prefect.fails", "prefect.flow.cancelled"),
     ]
     assert "OSError: no map (from KeyError: 'map')" in daemon.messages[2]
