@@ -14,7 +14,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import dagster
-from dagster import ConfigurableResource, DagsterRunStatus, DefaultSensorStatus, HookDefinition, HookExecutionResult
+from dagster import (
+    ConfigurableResource,
+    DagsterEventType,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    HookDefinition,
+    HookExecutionResult,
+)
 
 from rules.topics import check_topic
 from sensord.submit import submit_event
@@ -252,7 +259,15 @@ def _facts_of_failure(context: Any) -> dict[str, Any]:
         return facts | {"step": step.step_key} | _facts_of_error(step.event_specific_data)
     if getattr(outcome, "error", None) is not None:
         return facts | _facts_of_error(outcome)
-    return facts | {"error": {"class": None, "message": (failed.message or "")[:_TEXT]}}
+    said = _attempted(_last_words, context).get("said") or failed.message or ""
+    return facts | {"error": {"class": None, "message": said[:_TEXT]}}
+
+
+def _last_words(context: Any) -> dict[str, Any]:
+    """What watched the run's process said last: the event of its end does not tell that it was killed."""
+    asked = {"run_id": context.dagster_run.run_id, "of_type": DagsterEventType.ENGINE_EVENT}
+    found = context.instance.get_records_for_run(**asked, limit=1, ascending=False).records
+    return {"said": found[0].event_log_entry.dagster_event.message} if found else {}
 
 
 def _failed_steps(context: Any) -> Iterable[Any]:

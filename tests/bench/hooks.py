@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.bench.figures import bar, daemon, get, percentile, summary
 
@@ -88,8 +89,9 @@ def _took(env: dict[str, str], *names: str) -> list[list[float]]:
     return [json.loads(process.communicate()[0]) for process in running]
 
 
-def _events(url: str) -> list[dict[str, dict[str, int]]]:
-    found, place = [], ""
+def _events(url: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    place = ""
     while True:
         page = get(url, f"/api/events?order=oldest&limit=1000{place}")
         found += page["items"]

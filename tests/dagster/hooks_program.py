@@ -74,7 +74,9 @@ class Requests:
         assert self.processes[run].wait() == -signal.SIGKILL
         found = self.instance.get_run_by_id(run)
         assert found.status is dg.DagsterRunStatus.STARTED, found.status
-        self.instance.report_run_failed(found, f"Run execution process for {run} unexpectedly exited")
+        said = f"Run execution process for {run} unexpectedly exited with exit code -9."
+        self.instance.report_engine_event(said, found)
+        self.instance.report_run_failed(found)
 
     def cancel(self, run: str) -> None:
         """Cancel a run while its op waits, as Dagster does."""
