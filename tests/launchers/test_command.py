@@ -100,7 +100,7 @@ async def test_what_a_job_reports_is_part_of_its_outcome(opened: Commands) -> No
     assert outcome.metadata["rows"] == 12
     assert [(one.check, one.passed, one.severity) for one in outcome.quality] == [
         ("no_nulls", False, "warn"),
-        ("unique", True, "error"),
+        ("unique", True, "warn"),
     ]
     assert len(outcome.metadata["report_errors"]) == 1
 
