@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rules.request import RunRequest, SkipReason
     from sensord.authoring import SensorEvaluationContext, build_sensor_context, sensor
+    from sensord.hooks.dagster import failure_hook, success_hook
     from sensord.submit import submit_event
 
 __all__ = [
@@ -17,8 +18,10 @@ __all__ = [
     "SensorEvaluationContext",
     "SkipReason",
     "build_sensor_context",
+    "failure_hook",
     "sensor",
     "submit_event",
+    "success_hook",
 ]
 
 _HOMES = {
@@ -26,8 +29,10 @@ _HOMES = {
     "SensorEvaluationContext": "sensord.authoring",
     "SkipReason": "rules.request",
     "build_sensor_context": "sensord.authoring",
+    "failure_hook": "sensord.hooks.dagster",
     "sensor": "sensord.authoring",
     "submit_event": "sensord.submit",
+    "success_hook": "sensord.hooks.dagster",
 }
 
 

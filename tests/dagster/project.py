@@ -10,8 +10,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from sensord import submit_event
-from sensord.hooks.dagster import SensordResource, failure_hook, run_failure_sensor, run_sensors, success_hook
+from sensord import failure_hook, submit_event, success_hook
+from sensord.hooks.dagster import SensordResource, run_failure_sensor, run_sensors
 
 
 class BrokenBricksError(Exception):
