@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ Point = tuple[str, float, str, str]
 
 def main() -> None:
     """Draw what stands on standard input."""
+    os.nice(10)  # Nobody waits for it as for the daemon's own work.
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
     asked = json.loads(sys.stdin.buffer.read())
     sys.stdout.buffer.write(draw([tuple(one) for one in asked["points"]], asked["words"], asked.get("mark")))
