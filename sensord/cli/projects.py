@@ -112,12 +112,9 @@ def schema() -> None:
 
 def run(context: typer.Context) -> None:
     """Run the daemon until it is told to end (SIGTERM, Ctrl-C); jobs go on running."""
-    from sensord import interpreter
+    from sensord.starting import run_here
 
-    with interpreter.loading(), interpreter.importing_beside("aiohttp"):
-        from sensord.daemon import run_daemon
-
-    raise typer.Exit(run_daemon(configuration(context)))
+    raise typer.Exit(run_here(context.obj))
 
 
 def doctor(context: typer.Context, json: Json = False) -> None:
