@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Table, Text
 from sqlmodel import SQLModel
+
+from notifiers.columns import column
 
 checks = Table(
     "checks",
     SQLModel.metadata,
-    Column("id", String, primary_key=True),
-    Column("job", String, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("series", Text, nullable=False),
-    Column("passed", Boolean, nullable=False),
-    Column("severity", String, nullable=False),
-    Column("in_a_row", Integer, nullable=False),
-    Column("since", BigInteger, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("subject", Text),
-    Column("detail", Text, nullable=False),
-    Column("failed", BigInteger),
-    Column("rows", BigInteger),
-    Column("run", String),
-    Column("event", String, nullable=False),
-    Column("also", String),
-    Column("trend", Text, nullable=False),
-    Column("found", Text),
-    Column("accepted", Text),
+    column("id", String, primary_key=True),
+    column("job", String),
+    column("name", Text),
+    column("series", Text),
+    column("passed", Boolean),
+    column("severity", String),
+    column("in_a_row", Integer),
+    column("since", BigInteger),
+    column("at", BigInteger),
+    column("subject", Text, nullable=True),
+    column("detail", Text),
+    column("failed", BigInteger, nullable=True),
+    column("rows", BigInteger, nullable=True),
+    column("run", String, nullable=True),
+    column("event", String),
+    column("also", String, nullable=True),
+    column("trend", Text),
+    column("found", Text, nullable=True),
+    column("accepted", Text, nullable=True),
     Index("ix_checks_at", "at"),
 )
 """`in_a_row` counts the results that are as the last one, the first of which was at `since`. `trend` is how many rows

@@ -104,7 +104,8 @@ class Delivery:
         await self._holding.calm(self._waiting.destinations)
         self._tongues.templates.told_now()
         await self._tell_of_templates()
-        await anyio.to_thread.run_sync(self._tongues.warm)
+        if self._tongues.to_warm():
+            await anyio.to_thread.run_sync(self._tongues.warm)
         async with anyio.create_task_group() as calls:
             try:
                 async with anyio.create_task_group() as tasks:

@@ -5,26 +5,28 @@ It is a Core table, as nobody maps its rows to objects: a mapped class costs eac
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Integer, String, Table, Text, UniqueConstraint
 from sqlmodel import SQLModel
+
+from notifiers.columns import column
 
 living = Table(
     "living",
     SQLModel.metadata,
-    Column("id", String, primary_key=True),
-    Column("run", String, nullable=False),
-    Column("destination", String, nullable=False, index=True),
-    Column("subscription", String, nullable=False),
-    Column("receipt", Text, nullable=False),
-    Column("event", String, nullable=False),
-    Column("event_seq", BigInteger, nullable=False),
-    Column("state", String, nullable=False),
-    Column("edits", Integer, nullable=False, default=0),
-    Column("touched_at", BigInteger, nullable=False, index=True),
-    Column("refused", Text),
-    Column("open_failure", String, index=True),
-    Column("recovered_by", String),
-    Column("reader", String),
+    column("id", String, primary_key=True),
+    column("run", String),
+    column("destination", String, index=True),
+    column("subscription", String),
+    column("receipt", Text),
+    column("event", String),
+    column("event_seq", BigInteger),
+    column("state", String),
+    column("edits", Integer, default=0),
+    column("touched_at", BigInteger, index=True),
+    column("refused", Text, nullable=True),
+    column("open_failure", String, index=True, nullable=True),
+    column("recovered_by", String, nullable=True),
+    column("reader", String, nullable=True),
     UniqueConstraint("run", "destination"),
 )
 """The one message that a destination has of a run. Times are microseconds since 1970 UTC.

@@ -5,25 +5,27 @@ They are Core tables, as nobody maps their rows to objects: a mapped class costs
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Integer, String, Table, Text
 from sqlmodel import SQLModel
+
+from notifiers.columns import column
 
 mutes = Table(
     "mutes",
     SQLModel.metadata,
-    Column("id", String, primary_key=True),
-    Column("destination", String, nullable=False, index=True),
-    Column("pattern", String, nullable=False),
-    Column("job", String),
-    Column("until", BigInteger, nullable=False),
-    Column("since_seq", BigInteger, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("person", String, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("why", Text, nullable=False),
-    Column("remind_at", BigInteger),
-    Column("ended_at", BigInteger, index=True),
-    Column("ended_by", Text),
+    column("id", String, primary_key=True),
+    column("destination", String, index=True),
+    column("pattern", String),
+    column("job", String, nullable=True),
+    column("until", BigInteger),
+    column("since_seq", BigInteger),
+    column("at", BigInteger),
+    column("person", String),
+    column("name", Text),
+    column("why", Text),
+    column("remind_at", BigInteger, nullable=True),
+    column("ended_at", BigInteger, index=True, nullable=True),
+    column("ended_by", Text, nullable=True),
 )
 """Silence at a destination about what the pattern takes, or about one job until it succeeds after `since_seq`.
 
@@ -34,21 +36,21 @@ ended it. `remind_at` is when the destination is reminded of it next.
 quiet_hours = Table(
     "quiet_hours",
     SQLModel.metadata,
-    Column("destination", String, primary_key=True),
-    Column("hours", String, nullable=False),
-    Column("origin", String, nullable=False),
-    Column("person", String, nullable=False),
-    Column("at", BigInteger, nullable=False),
+    column("destination", String, primary_key=True),
+    column("hours", String),
+    column("origin", String),
+    column("person", String),
+    column("at", BigInteger),
 )
 """A destination's quiet hours, as `rules.quiet` reads them. `origin` is `config` or `user`."""
 
 digests = Table(
     "digests",
     SQLModel.metadata,
-    Column("id", String, primary_key=True),
-    Column("at", BigInteger, nullable=False, index=True),
-    Column("severity", Integer, nullable=False),
-    Column("count", Integer, nullable=False),
-    Column("message", Text, nullable=False),
+    column("id", String, primary_key=True),
+    column("at", BigInteger, index=True),
+    column("severity", Integer),
+    column("count", Integer),
+    column("message", Text),
 )
 """One message in place of `count` others. A delivery whose `event` is its id carries it; so do its members'."""

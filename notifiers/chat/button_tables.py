@@ -5,25 +5,27 @@ They are Core tables, as nobody maps their rows to objects: a mapped class costs
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, String, Table, Text, UniqueConstraint
 from sqlmodel import SQLModel
+
+from notifiers.columns import column
 
 chat_buttons = Table(
     "chat_buttons",
     SQLModel.metadata,
-    Column("nonce", String, primary_key=True),
-    Column("delivery", String, nullable=False),
-    Column("event", String, nullable=False, index=True),
-    Column("deed", String, nullable=False),
-    Column("run", String, nullable=False),
-    Column("job", String, nullable=False),
-    Column("destination", String, nullable=False),
-    Column("made_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
-    Column("used_at", BigInteger),
-    Column("used_by", String),
-    Column("used_name", Text),
-    Column("outcome", String),
+    column("nonce", String, primary_key=True),
+    column("delivery", String),
+    column("event", String, index=True),
+    column("deed", String),
+    column("run", String),
+    column("job", String),
+    column("destination", String),
+    column("made_at", BigInteger),
+    column("expires_at", BigInteger, index=True),
+    column("used_at", BigInteger, nullable=True),
+    column("used_by", String, nullable=True),
+    column("used_name", Text, nullable=True),
+    column("outcome", String, nullable=True),
     UniqueConstraint("delivery", "deed"),
 )
 """A button under the message of one delivery: made before it is sent, and the same each time that it is.
@@ -35,10 +37,10 @@ chat_buttons = Table(
 chat_changes = Table(
     "chat_changes",
     SQLModel.metadata,
-    Column("id", String, primary_key=True),
-    Column("at", BigInteger, nullable=False, index=True),
-    Column("delivery", String, nullable=False),
-    Column("message", String, nullable=False),
+    column("id", String, primary_key=True),
+    column("at", BigInteger, index=True),
+    column("delivery", String),
+    column("message", String),
 )
 """A message that is to show what was done: carried by the delivery of the answer with the same id.
 
@@ -48,8 +50,8 @@ chat_changes = Table(
 chat_numbers = Table(
     "chat_numbers",
     SQLModel.metadata,
-    Column("name", String, primary_key=True),
-    Column("number", BigInteger, primary_key=True),
-    Column("at", BigInteger, nullable=False, index=True),
+    column("name", String, primary_key=True),
+    column("number", BigInteger, primary_key=True),
+    column("at", BigInteger, index=True),
 )
 """Something heard from a service that had an effect. What is posted to us need not come in its order."""

@@ -5,22 +5,24 @@ They are Core tables, as nobody maps their rows to objects: a mapped class costs
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Integer, String, Table, Text
 from sqlmodel import SQLModel
+
+from notifiers.columns import column
 
 chat_dialogues = Table(
     "chat_dialogues",
     SQLModel.metadata,
-    Column("id", String, primary_key=True),
-    Column("person", String, nullable=False, index=True),
-    Column("place", String, nullable=False),
-    Column("job", String, nullable=False),
-    Column("given", Text, nullable=False),
-    Column("skipped", Text, nullable=False),
-    Column("asked", Text),
-    Column("step", Integer, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
-    Column("ended_at", BigInteger),
+    column("id", String, primary_key=True),
+    column("person", String, index=True),
+    column("place", String),
+    column("job", String),
+    column("given", Text),
+    column("skipped", Text),
+    column("asked", Text, nullable=True),
+    column("step", Integer),
+    column("expires_at", BigInteger, index=True),
+    column("ended_at", BigInteger, nullable=True),
 )
 """Somebody is asked for a job's parameters in one place.
 
@@ -31,11 +33,11 @@ that is waited for, None where only the word to run is. `step` counts what was s
 chat_choices = Table(
     "chat_choices",
     SQLModel.metadata,
-    Column("nonce", String, primary_key=True),
-    Column("dialogue", String, nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("what", String, nullable=False),
-    Column("value", Text, nullable=False),
-    Column("expires_at", BigInteger, nullable=False, index=True),
+    column("nonce", String, primary_key=True),
+    column("dialogue", String),
+    column("step", Integer),
+    column("what", String),
+    column("value", Text),
+    column("expires_at", BigInteger, index=True),
 )
 """A button under a question of a dialogue. `what`: `value` (which `value` is), `skip`, `run` or `cancel`."""

@@ -53,11 +53,14 @@ class Tongues:
         """The voice of one message that stands for those of many subscriptions. Any thread may ask."""
         return self.voice(self.readers().most(self.otherwise, destination, subscriptions))
 
+    def to_warm(self) -> Sequence[str]:
+        """The languages that are spoken now and have to be loaded; English takes nothing."""
+        return [lang for lang in self.languages() if lang != ENGLISH.lang]
+
     def warm(self) -> None:
-        """Load what the languages take, that are spoken now; English takes nothing. For a thread of its own."""
-        for lang in self.languages():
-            if lang != "en":
-                self.voice(Reader(lang, self.otherwise.zone)).say("messages", count=1)
+        """Load what those take. For a thread of its own."""
+        for lang in self.to_warm():
+            self.voice(Reader(lang, self.otherwise.zone)).say("messages", count=1)
 
     def languages(self) -> Sequence[str]:
         """Every language that is spoken now."""

@@ -103,7 +103,13 @@ async def test_a_stream_gives_a_token_its_topics_and_ends_within_a_second_of_its
         assert b"too_late" not in rest
 
 
-OPEN = {("POST", "/api/events"), ("GET", "/api/events"), ("GET", "/api/events/{id}"), ("GET", "/api/stream")}
+OPEN = {
+    ("POST", "/api/events"),
+    ("GET", "/api/events"),
+    ("GET", "/api/events/{id}"),
+    ("GET", "/api/events/{id}/preview"),
+    ("GET", "/api/stream"),
+}
 PUBLIC = {("GET", "/healthz"), ("GET", "/readyz"), ("POST", "/login")}
 SOME_ID = "0189abcd-0000-7000-8000-00000000000f"
 
