@@ -23,7 +23,9 @@ class Patience:
 
     `base` and `cap` bound the wait between tries; after `give_up` of failures a delivery is dead, and after
     `aside` of a service's own errors it lets the younger of its lane pass. `longest_hold` bounds what a service
-    may ask for: Telegram has asked for three hours, and nothing sane asks for more than a day.
+    may ask for: Telegram has asked for three hours, and nothing sane asks for more than a day. What may have arrived
+    is sent once more and no more: that try is put off for as long as the destination has been in trouble, up to
+    `doubtful`, because in an outage of a gateway that answers for its service each message would use up both tries.
     """
 
     base: float = 1.0
@@ -31,6 +33,7 @@ class Patience:
     give_up: float = 3 * 86400.0
     aside: float = 900.0
     longest_hold: float = 86400.0
+    doubtful: float = 60.0
     moves: int = 3
     renderings: int = 5
 
@@ -90,8 +93,12 @@ def failed(  # noqa: PLR0911 - one return for each decision, in order
     jitter: float,
     patience: Patience,
     owner: Owner,
+    trouble: int = 0,
 ) -> Result:
-    """The try did not deliver. The error's fields decide; they are read in the order of what they rule out."""
+    """The try did not deliver. The error's fields decide; they are read in the order of what they rule out.
+
+    `trouble` is for how many microseconds the destination's service has not answered properly.
+    """
     text = storable(f"{error.reason}: {error}")
     same = Result(
         claimed=claimed,
@@ -109,7 +116,8 @@ def failed(  # noqa: PLR0911 - one return for each decision, in order
         wait = None if claimed.attempts <= patience.moves else now + _wait_us(claimed, jitter, patience)
         return replace(same, destination=moved, next_attempt_at=wait)
     if error.uncertain or error.reason is Reason.answer_lost:
-        return _lost(same, parts, jitter, patience, owner)
+        wait = max(_wait_us(claimed, jitter, patience), min(trouble, round(patience.doubtful * 1e6)))
+        return _lost(same, parts, wait, owner)
     if error.retry_after is not None or error.reason is Reason.rate_limited:
         hold = min(error.retry_after if error.retry_after is not None else patience.base, patience.longest_hold)
         return replace(same, next_attempt_at=now + round(max(0.0, hold) * 1e6), hold=True)
@@ -137,13 +145,13 @@ def dead(result: Result, text: str, owner: Owner) -> Result:
     )
 
 
-def _lost(same: Result, parts: int | None, jitter: float, patience: Patience, owner: Owner) -> Result:
+def _lost(same: Result, parts: int | None, wait: int, owner: Owner) -> Result:
     progress = same.claimed.progress.lost()
     if parts is not None and len(progress.receipts) >= parts:
         notice = owner.undelivered(same.claimed.event, same.destination, same.claimed.id, f"{same.error}")
         text = f"{same.error}; {A_COPY_MAY_EXIST}"
         return replace(same, status="uncertain", progress=progress, error=text, notice=notice)
-    return replace(same, progress=progress, next_attempt_at=same.now + _wait_us(same.claimed, jitter, patience))
+    return replace(same, progress=progress, next_attempt_at=same.now + wait)
 
 
 def _wait_us(claimed: Claimed, jitter: float, patience: Patience) -> int:

@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+_NO_ANSWER = frozenset({Reason.unreachable, Reason.server_error, Reason.answer_lost})
+
+
 class Sending:
     """Sends; never raises but for cancellation."""
 
@@ -41,6 +44,7 @@ class Sending:
         self._patience = patience
         self._owner = owner
         self._random = random
+        self._trouble: dict[str, int] = {}  # Since when the service of a destination does not answer properly.
 
     async def attempt(self, claimed: Claimed) -> Result:
         """Make one call for this delivery; the result is to be recorded."""
@@ -67,6 +71,7 @@ class Sending:
                 log.info("delivery.edit_refused", extra={"delivery": claimed.id, "error": str(error)})
                 return refused_edit(claimed, error, self._now())
             return self._failed(claimed, repeatable(error) if edits else error, parts)
+        self._trouble.pop(claimed.destination, None)
         first = claimed.living is not None and not position
         kept = claimed.living.arrived(receipt) if first and claimed.living else {"id": receipt.id, **receipt.data}
         return arrived(claimed, kept, len(parts), self._now())
@@ -140,14 +145,21 @@ class Sending:
                 "error": str(error),
             },
         )
+        now = self._now()
+        if error.reason in _NO_ANSWER:
+            trouble = now - self._trouble.setdefault(claimed.destination, now)
+        else:
+            trouble = 0
+            self._trouble.pop(claimed.destination, None)
         return failed(
             claimed,
             error,
             None if parts is None else len(parts),
-            now=self._now(),
+            now=now,
             jitter=self._random.random(),
             patience=self._patience,
             owner=self._owner,
+            trouble=trouble,
         )
 
     def _now(self) -> int:

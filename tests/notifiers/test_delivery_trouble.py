@@ -109,6 +109,26 @@ async def test_an_answer_that_is_lost_twice_ends_uncertain_with_two_sendings(
     assert [(row["status"], row["doubtful"], row["receipts"]) for row in rows] == [("uncertain", 2, "[null]")]
 
 
+async def test_an_outage_behind_a_gateway_costs_few_messages_both_their_tries(
+    database: Database, time: HeldTime, wait: Patient
+) -> None:
+    chat = Service(time)
+
+    async def away(_: Call) -> None:
+        if time.seconds < 600:
+            raise DeliveryError("502 Bad Gateway", Reason.answer_lost, uncertain=True)
+
+    chat.script = away
+    await subscribe(database, "t.>", "chat:a")
+    async with delivering(database, {"chat": chat}, time):
+        await publish(database, *(event(str(number)) for number in range(100)))
+        rows = await wait.until_all_ended()
+
+    ends = [row["status"] for row in rows]
+    assert ends.count("uncertain") <= 20
+    assert ends.count("delivered") == 100 - ends.count("uncertain")
+
+
 async def test_a_lost_answer_in_the_middle_repeats_that_part_alone(
     database: Database, time: HeldTime, wait: Patient
 ) -> None:
