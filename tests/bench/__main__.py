@@ -27,6 +27,7 @@ NAMES = (
     "python",
     "checks",
     "scheduler",
+    "dead",
     "hooks",
 )
 
