@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
@@ -31,6 +31,7 @@ from sensord.chat import Chats, claiming, open_chats
 from sensord.checks import with_checks
 from sensord.config import Config, JobConfig
 from sensord.event_feed import EventFeed
+from sensord.job_schemas import JobSchema, job_schemas
 from sensord.launchers import Launcher
 from sensord.launchers.command import open_commands
 from sensord.launching import forget_ended, open_launchers
@@ -68,7 +69,7 @@ class App:
     backfilling: Backfilling
     hooks: Mapping[str, Hooks]
     launchers: Mapping[str, Launcher]
-    check_config: Mapping[str, Callable[[Any], str | None]]
+    schemas: Mapping[str, JobSchema]
     sensings: dict[str, Sensing] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     chats: Chats = field(default_factory=Chats)
@@ -151,14 +152,14 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         hooks = {name: _hooks(config, job) for name, job in config.jobs.items()}
         launchers = await stack.enter_async_context(open_launchers(config, commands, clock=clock))
         await forget_ended(config, database)
-        checks = {name: _checker(job.config_schema) for name, job in config.jobs.items()}
+        schemas = job_schemas(config, clock=clock)
         feed = EventFeed(database, clock)
 
         def published() -> None:
             app.published()
 
         checked = with_checks(config, launchers, hooks, database=database, clock=clock, published=published)
-        jobs = {name: _job(config.jobs[name], checked[name], hooks[name], checks[name]) for name in config.jobs}
+        jobs = {name: _job(config.jobs[name], checked[name], hooks[name], schemas[name]) for name in config.jobs}
 
         def ended(run: str, status: str) -> None:
             app.backfilling.ended(run, status)
@@ -166,7 +167,7 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
         running = Running(
             jobs, concurrency=config.concurrency, database=database, clock=clock, published=published, ended=ended
         )
-        sliced = {name: sliced_job(config, name, hooks[name], checks[name], rule_of) for name in config.jobs}
+        sliced = {name: sliced_job(config, name, hooks[name], schemas[name].refusal, rule_of) for name in config.jobs}
         backfilling = Backfilling(
             sliced,
             database=database,
@@ -187,7 +188,7 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
             backfilling=backfilling,
             hooks=hooks,
             launchers=launchers,
-            check_config=checks,
+            schemas=schemas,
         )
         for name, sensor in config.sensors.items():
             app.sensings[name] = Sensing(
@@ -268,7 +269,7 @@ def _hooks(config: Config, job: JobConfig) -> Hooks:
     return Hooks(**job.hooks.model_dump(), mask=(*config.mask, *job.mask))
 
 
-def _job(job: JobConfig, launcher: Launcher, hooks: Hooks, check: Callable[[Any], str | None]) -> Job:
+def _job(job: JobConfig, launcher: Launcher, hooks: Hooks, schema: JobSchema) -> Job:
     return Job(
         launcher=launcher,
         hooks=hooks,
@@ -276,24 +277,9 @@ def _job(job: JobConfig, launcher: Launcher, hooks: Hooks, check: Callable[[Any]
         backoff=job.retry.backoff,
         max_backoff=job.retry.max_backoff,
         concurrency=job.concurrency,
-        check_config=check,
+        check_config=schema.at_launch,
+        complete_config=schema.completed,
     )
-
-
-def _checker(schema: Any) -> Callable[[Any], str | None]:
-    """Whether run_config is what a job's `config_schema` wants: None, or the first reason why not."""
-    if schema is None:
-        return lambda _config: None
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    validator = Draft202012Validator(schema)
-
-    def check(config: Any) -> str | None:
-        error = best_match(validator.iter_errors(config))
-        return None if error is None else f"{error.json_path}: {error.message}"
-
-    return check
 
 
 def _subscriptions(config: Config, clock: Clock) -> Configured:

@@ -97,7 +97,8 @@ class Backfills:
         found = await self._database.read(partial(states, job=asked.job)) if asked.only != "all" else {}
         known = {key: state for key, (state, _) in found.items()}
         covered, slices = await to_thread.run_sync(self._chosen, sliced, asked, known)
-        if slices and (refused := sliced.check_config(sliced.request(slices[0], asked.run_config, "").run_config)):
+        first = sliced.request(slices[0], asked.run_config, "").run_config if slices else None
+        if slices and (refused := await sliced.check_config(first)):
             raise Unsliceable(f"run_config: {refused}")
         concurrency = asked.concurrency or min(CONCURRENCY, sliced.concurrency or CONCURRENCY)
         return Plan(asked=asked, covered=covered, concurrency=concurrency, slices=slices)

@@ -198,24 +198,24 @@ class Answering:
         reader = Reader(self._app.config.language, self._app.config.zone).but(*reading)
         return partial(self._app.pictures().ask, Wanted(job, run, to, reader))
 
-    def parameters(self, job: str) -> Sequence[Parameter]:
+    async def parameters(self, job: str) -> Sequence[Parameter]:
         """What a job's run is given."""
-        return parameters_of(self._schema(job))
+        return parameters_of(await self._schema(job))
 
-    def value(self, job: str, name: str, text: str) -> Any:
+    async def value(self, job: str, name: str, text: str) -> Any:
         """What a text says of one parameter."""
-        return checked(self._schema(job), name, text)
+        return checked(await self._schema(job), name, text)
 
-    def _schema(self, job: str) -> dict[str, Any] | None:
-        config = self._app.config.jobs.get(job)
-        return None if config is None else config.config_schema
+    async def _schema(self, job: str) -> Mapping[str, Any] | None:
+        known = self._app.schemas.get(job)
+        return None if known is None else await known.now()
 
     async def order(self, job: str, config: Mapping[str, Any]) -> Order | str:
         """A run of a job with these parameters."""
         known = self._app.config.jobs.get(job)
         if known is None:
             return f"There is no job {job} in the configuration."
-        if refused := self._app.check_config[job](dict(config)):
+        if refused := await self._app.schemas[job].refusal(dict(config)):
             return f"The parameters do not go together: {refused}"
         asked = RunRequest(job_name=job, run_config=dict(config), tags=known.tags, priority=known.priority)
         return Asked(new_run(self._app.clock, asked, self._app.hooks[job]), self._app.running)

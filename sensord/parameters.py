@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from notifiers.chat import Parameter
@@ -85,6 +85,30 @@ def checked(schema: Mapping[str, Any] | None, name: str, text: str) -> Any:
         text = error.message
         raise ValueError(text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…")
     return value
+
+
+def completions(schema: Mapping[str, Any] | None, begun: str, given: Collection[str]) -> list[tuple[str, str]]:
+    """What `KEY=VALUE` may go on with, and a word on each: names that are not given yet; behind one, its values."""
+    found = []
+    name, equals, _ = begun.partition("=")
+    for one in parameters_of(schema):
+        if equals and one.name == name:
+            values = [*one.choices, *([one.default] if one.has_default and one.default not in one.choices else [])]
+            found += [(f"{name}={_as_typed(value)}", "") for value in values]
+        elif not equals and one.name not in given:
+            found.append((f"{one.name}=", in_words(one)))
+    return [(word, help_) for word, help_ in found if word.startswith(begun)]
+
+
+def in_words(one: Parameter) -> str:
+    """What a parameter takes, in a line."""
+    wanted = " | ".join(map(_as_typed, one.choices)) if one.choices else one.wanted
+    default = f", by default {_as_typed(one.default)}" if one.has_default else "" if one.required else ", or nothing"
+    return f"{wanted}{default}" + (f": {one.description}" if one.description else "")
+
+
+def _as_typed(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _followed(root: Mapping[str, Any], schema: Any, depth: int = 0) -> Mapping[str, Any]:

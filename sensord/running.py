@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
@@ -39,7 +39,8 @@ class Job:
     backoff: float = 10.0
     max_backoff: float = 600.0
     concurrency: int | None = None
-    check_config: Callable[[Any], str | None] = lambda _config: None
+    check_config: Callable[[Any], Awaitable[str | None]] | None = None
+    complete_config: Callable[[Any], Awaitable[Any]] | None = None
 
 
 class Running:
@@ -185,11 +186,13 @@ class Running:
         if work.cancelled and not work.maybe_started:
             return self._ended("cancelled", "cancelled before it started")
         try:
+            if job.complete_config is not None:
+                work.run = replace(work.run, run_config=await job.complete_config(work.run.run_config))
             if work.maybe_started:
                 outcome = await self._adopt(job, work)
                 if outcome is not None:
                     return outcome
-            if refused := job.check_config(work.run.run_config):
+            if job.check_config is not None and (refused := await job.check_config(work.run.run_config)):
                 return self._ended("failed", f"run_config: {refused}")
             return await job.launcher.launch(work.run, lambda at: self._started(work, at))
         except LaunchDelayed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ class Sliced:
     tags: Mapping[str, str]
     priority: int
     concurrency: int | None
-    check_config: Callable[[Any], str | None]
+    check_config: Callable[[Any], Awaitable[str | None]]
     own: PartitionsConfig | None
     schedules: Mapping[str, Schedule]
 
@@ -97,7 +97,7 @@ def sliced_job(
     config: Config,
     name: str,
     hooks: Hooks,
-    check: Callable[[Any], str | None],
+    check: Callable[[Any], Awaitable[str | None]],
     rule_of: Callable[[Config, SensorConfig], Rule],
 ) -> Sliced:
     """A job of the configuration as backfills see it."""

@@ -88,10 +88,14 @@ def sliced(
         tags={"team": "geo"},
         priority=3,
         concurrency=None,
-        check_config=lambda config: "no" if config.get("bad") else None,
+        check_config=_check,
         own=own,
         schedules=schedules or {},
     )
+
+
+async def _check(config: Any) -> str | None:
+    return "no" if config.get("bad") else None
 
 
 @asynccontextmanager

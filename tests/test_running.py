@@ -204,9 +204,11 @@ async def test_what_was_started_and_is_known_to_nobody_is_lost_and_never_a_succe
 
 async def test_a_config_that_is_refused_fails_without_a_start_and_without_a_retry(database: LedgerDatabase) -> None:
     play = Play()
-    async with daemon(
-        database, play, attempts=5, check_config=lambda config: None if "path" in config else "no path"
-    ) as running:
+
+    async def needs_path(config: Any) -> str | None:
+        return None if "path" in config else "no path"
+
+    async with daemon(database, play, attempts=5, check_config=needs_path) as running:
         await ask(database, running)
         await settled(database, lambda: statuses(database) == ["failed"])
     assert play.started == []

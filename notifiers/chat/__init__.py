@@ -209,11 +209,11 @@ class Daemon(Protocol):
         """
         ...
 
-    def parameters(self, job: str) -> Sequence[Parameter]:
+    async def parameters(self, job: str) -> Sequence[Parameter]:
         """What a job's run is given, in the order of its schema."""
         ...
 
-    def value(self, job: str, name: str, text: str) -> Any:
+    async def value(self, job: str, name: str, text: str) -> Any:
         """What a text says of one parameter; ValueError says in a sentence what is wrong with it."""
         ...
 

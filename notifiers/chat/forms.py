@@ -88,7 +88,7 @@ class Forms:
                 return None
         except CommandError:
             return None
-        parameters = self._daemon.parameters(job)
+        parameters = await self._daemon.parameters(job)
         dialogue = Dialogue(
             id=f"{_PLACE}{ask.said.heard.of} {ask.said.heard.id}",
             person=ask.person.id,
@@ -115,10 +115,10 @@ class Forms:
             return Answered(word=words.OVER)
         given: dict[str, Any] = {}
         wrong: dict[int, str] = {}
-        parameters = {one.name: one for one in self._daemon.parameters(dialogue.job)}
+        parameters = {one.name: one for one in await self._daemon.parameters(dialogue.job)}
         for place, (name, choices) in enumerate(offer.choice.value):
             try:
-                value = self._value(dialogue.job, parameters.get(name), name, choices, values.get(place))
+                value = await self._value(dialogue.job, parameters.get(name), name, choices, values.get(place))
             except ValueError as error:
                 wrong[place] = str(error)
             else:
@@ -133,7 +133,9 @@ class Forms:
             last = len(offer.choice.value) - 1
             return Answered(word=str(error)) if last < 0 else Answered(wrong={last: str(error)})
 
-    def _value(self, job: str, parameter: Parameter | None, name: str, choices: Sequence[Any], text: str | None) -> Any:
+    async def _value(
+        self, job: str, parameter: Parameter | None, name: str, choices: Sequence[Any], text: str | None
+    ) -> Any:
         """What a field says; ValueError says what is wrong with it."""
         if text is None or not text.strip():
             if parameter is not None and parameter.required:
@@ -142,7 +144,7 @@ class Forms:
                 return parameter.default
             return _LEFT_OUT
         if not choices:
-            return self._daemon.value(job, name, text)
+            return await self._daemon.value(job, name, text)
         if not text.isdecimal() or int(text) >= len(choices):
             raise ValueError("That is none of the choices.")
         return choices[int(text)]

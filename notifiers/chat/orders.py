@@ -56,7 +56,7 @@ class Orders:
         job = ask.words[0]
         if (why := await self.refusal(ask, job)) is not None:
             return lambda _conn: refused(ask, why)
-        given = {name: self._value(job, name, text) for name, text in map(_pair, ask.words[1:])}
+        given = {name: await self._value(job, name, text) for name, text in map(_pair, ask.words[1:])}
         dialogue = Dialogue(
             id=self._clock.new_id(),
             person=ask.person.id,
@@ -76,9 +76,9 @@ class Orders:
 
         return act
 
-    def _value(self, job: str, name: str, text: str) -> Any:
+    async def _value(self, job: str, name: str, text: str) -> Any:
         try:
-            return self._daemon.value(job, name, text)
+            return await self._daemon.value(job, name, text)
         except ValueError as error:
             raise CommandError(f"{wording.one_line(name, 60)}: {error}") from None
 
@@ -112,7 +112,7 @@ class Orders:
         if dialogue.asked is None:
             return answer(wording.said(words.PRESS)), False
         try:
-            value = self._daemon.value(dialogue.job, dialogue.asked, text)
+            value = await self._daemon.value(dialogue.job, dialogue.asked, text)
         except ValueError as error:
             return answer(words.wrong(dialogue.asked, str(error))), False
         return await self._given(ask, dialogue, value), True
@@ -163,7 +163,7 @@ class Orders:
 
     async def _next(self, ask: Ask, dialogue: Dialogue) -> tuple[Dialogue, Sequence[Choice], Message]:
         """The dialogue with what it waits for, and the message that says so."""
-        parameters = self._daemon.parameters(dialogue.job)
+        parameters = await self._daemon.parameters(dialogue.job)
         waiting = [one for one in parameters if one.name not in dialogue.given and one.name not in dialogue.skipped]
         if waiting:
             asked, choices = waiting[0], _choices(waiting[0])

@@ -46,7 +46,8 @@ def drawn(job: dict[str, Any]) -> None:
     from sensord.cli.show import facts, plain
 
     partitions = job["partitions"]
-    facts({name: value for name, value in job.items() if name != "partitions"})
+    facts({name: value for name, value in job.items() if name not in ("partitions", "config_schema")})
+    parameters(job["config_schema"])
     if partitions is None:
         return
     typer.echo()
@@ -58,6 +59,19 @@ def drawn(job: dict[str, Any]) -> None:
     console = Console(highlight=False)
     for line in lines(partitions, shutil.get_terminal_size().columns):
         console.print(line, soft_wrap=True)
+
+
+def parameters(schema: Mapping[str, Any] | None) -> None:
+    """Print what a run of the job is given, a line for each parameter."""
+    from sensord.cli.show import plain
+    from sensord.parameters import in_words, parameters_of
+
+    found = parameters_of(schema)
+    width = max((len(one.name) for one in found), default=0)
+    if found:
+        typer.echo("\nparameters")
+    for one in found:
+        typer.echo(f"  {plain(one.name).ljust(width)}  {plain(in_words(one))}{'  (needed)' if one.required else ''}")
 
 
 def lines(partitions: Mapping[str, Any], width: int) -> list[Text]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sensord.cli.options import FAILED, WRONG, JobName, Json, SensorName, client, configuration, fail, pairs
+
+if TYPE_CHECKING:
+    from sensord.config import Config
 
 ENDED = {"succeeded", "failed", "cancelled", "lost"}
 
@@ -20,15 +24,47 @@ def register(app: typer.Typer) -> None:
 
 def run_config_of(context: typer.Context, job: str, parameters: list[str] | None) -> dict[str, Any]:
     """What `-p KEY=VALUE` says, each value as the job's config_schema wants it."""
-    config = configuration(context)
-    schema = config.jobs[job].config_schema if job in config.jobs else None
+    given = pairs(parameters, "KEY=VALUE")
+    if not given:
+        return {}
     from sensord.parameters import typed
 
-    return {name: typed(schema, name, text) for name, text in pairs(parameters, "KEY=VALUE")}
+    schema = schema_of(configuration(context), job)
+    return {name: typed(schema, name, text) for name, text in given}
+
+
+def schema_of(config: Config, job: str) -> Mapping[str, Any] | None:
+    """What a job's run_config is to be, looked for where that is said; None where it is not."""
+    if job not in config.jobs:
+        return None
+    if isinstance(written := config.jobs[job].config_schema, dict):
+        return written
+    import anyio
+
+    from notifiers.clock import SYSTEM
+    from sensord.job_schemas import job_schemas
+
+    return anyio.run(job_schemas(config, clock=SYSTEM)[job].now)
+
+
+def _completed(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The parameters of the job that was typed before, and once one is typed, its values; none where it is wrong."""
+    from sensord.config import ConfigError, load
+    from sensord.parameters import completions
+
+    # What is begun is no whole line yet: behind a `-p` that waits for its value, arguments are left as they stand.
+    job = context.params.get("job") or next(iter(context.args), None)
+    try:
+        config = load(context.find_root().params.get("config"))
+    except ConfigError:
+        return []
+    given = [word.partition("=")[0] for word in context.params.get("parameters") or ()]
+    return completions(schema_of(config, str(job)), incomplete, given)
 
 
 Parameters = Annotated[
-    list[str] | None, typer.Option("--param", "-p", metavar="KEY=VALUE", help="One value of run_config.")
+    list[str] | None,
+    typer.Option("--param", "-p", metavar="KEY=VALUE", help="One value of run_config.", autocompletion=_completed),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import (
@@ -20,7 +21,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
 from notifiers.channels import split_destination
 from notifiers.clock import EPOCH
-from notifiers.settings import Duration
+from notifiers.settings import Duration, Settings
 
 CHANNELS = ("telegram", "slack", "webhook", "apprise", "console", "inbox")
 """The channels that a destination may name; the last two need no configuration and no target."""
@@ -28,6 +29,7 @@ NO_TARGET = ("console", "inbox")
 NAMED = {"webhook": "webhooks", "apprise": "apprise"}
 """Channels whose targets are names, and the section that has them."""
 
+MODULE_NAME = r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*"
 _NAME = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
 _CENTURY = 36_500 * 86_400.0
 
@@ -182,6 +184,26 @@ def _schema(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+class SchemaName(Settings):
+    """A model or function whose module says what run_config is, as `module:name`; written as that text alone."""
+
+    name: str
+    path: Path = Path()
+    """The folder it is imported from, where the job itself names none: the configuration file's."""
+
+
+def _config_schema(value: Any) -> dict[str, Any] | SchemaName:
+    if isinstance(value, SchemaName):
+        return value
+    if isinstance(value, str):
+        if not re.fullmatch(MODULE_NAME, value):
+            raise ValueError(f"{value!r} names nothing; write a JSON Schema, or module:Model, e.g. my_team.jobs:Load")
+        return SchemaName(name=value)
+    if not isinstance(value, dict):
+        raise PydanticCustomError("dict_type", "a mapping")
+    return _schema(value)
+
+
 def _shortened(message: str) -> str:
     return message if len(message) <= 200 else f"{message[:200]}…"  # noqa: PLR2004 (what fits on a line or two)
 
@@ -216,4 +238,9 @@ Where = Annotated[dict[str, Any], AfterValidator(_where)]
 Checks = Annotated[dict[str, Any] | list[Any], PlainValidator(_checks), _ChecksSchema()]
 """Checks of a file, as `sensord.checks.settings` reads them."""
 Column = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-JsonSchema = Annotated[dict[str, Any], AfterValidator(_schema)]
+ConfigSchema = Annotated[
+    dict[str, Any] | SchemaName,
+    PlainValidator(_config_schema),
+    WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string", "pattern": f"^{MODULE_NAME}$"}]}),
+]
+"""A JSON Schema, or the name of what one is made from."""

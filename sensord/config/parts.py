@@ -15,9 +15,9 @@ from rules.keys import KeyRule, Policy
 from sensord.config.fields import (
     Checks,
     Column,
+    ConfigSchema,
     Count,
     Expression,
-    JsonSchema,
     Pause,
     Period,
     Priority,
@@ -94,7 +94,11 @@ class JobConfig(Settings):
     """One job: exactly one launcher, with its fields, and what all jobs have."""
 
     launcher: SerializeAsAny[Settings] = Field(description="the part model of the one launcher")
-    config_schema: JsonSchema | None = Field(default=None, description="JSON Schema (2020-12) of run_config")
+    config_schema: ConfigSchema | None = Field(
+        default=None,
+        description="what run_config is: a JSON Schema (2020-12), or module:Model or module:function; default: what a "
+        "Python function's signature or a Dagster job's ops say",
+    )
     timeout: Period | None = Field(default=None, description="an attempt that takes longer is ended and has failed")
     retry: RetryConfig = Field(default_factory=RetryConfig)
     concurrency: Count | None = Field(

@@ -66,7 +66,7 @@ class DagsterSide:
 
     def __init__(self, target: DagsterTarget, server: Asked, clock: Clock) -> None:
         self._target = target
-        self._server = server
+        self.server = server
         self._clock = clock
         self.name = server.name
         self.every = target.every
@@ -76,7 +76,7 @@ class DagsterSide:
     async def start(self, run: Run) -> Begun:
         """Launch it. What is asked before the launch itself starts nothing, so no answer of that is uncertain."""
         try:
-            selector = await self._selector()
+            selector = await self.selector()
             config, tags = await self._config(run, selector)
         except UnansweredError as error:
             raise AwayError(str(error)) from error
@@ -91,7 +91,7 @@ class DagsterSide:
             "runConfigData": config,
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
-        said = (await self._server.ask(_LAUNCH, {"asked": asked}))["launchRun"]
+        said = (await self.server.ask(_LAUNCH, {"asked": asked}))["launchRun"]
         match said["__typename"]:
             case "LaunchRunSuccess":
                 return self._begun(said["run"]["runId"])
@@ -149,17 +149,17 @@ class DagsterSide:
     async def _safely(self, query: str, variables: Mapping[str, Any]) -> Any:
         """Ask what starts nothing: whatever goes wrong, it is asked again."""
         try:
-            return await self._server.ask(query, variables)
+            return await self.server.ask(query, variables)
         except (UnansweredError, RefusedError) as error:
             raise AwayError(str(error)) from error
 
-    async def _selector(self) -> dict[str, Any]:
+    async def selector(self) -> dict[str, Any]:
         """Where the job is: as configured, else where there is one of its name."""
         target = self._target
         selector = {"jobName": target.job}
         if target.repository is not None and target.location is not None:
             return selector | {"repositoryName": target.repository, "repositoryLocationName": target.location}
-        said = (await self._server.ask(_WHERE, {}))["repositoriesOrError"]
+        said = (await self.server.ask(_WHERE, {}))["repositoriesOrError"]
         if said["__typename"] != "RepositoryConnection":
             raise AwayError(f"{self.name} cannot answer: {_line(said.get('message', ''))}")
         places = [
@@ -185,7 +185,7 @@ class DagsterSide:
         if config or run.partition_key is None:
             return config, {}
         names = {"pipelineName": selector["jobName"], **{k: v for k, v in selector.items() if k != "jobName"}}
-        said = (await self._server.ask(_PARTITION, {"job": names, "partition": run.partition_key}))["pipelineOrError"]
+        said = (await self.server.ask(_PARTITION, {"job": names, "partition": run.partition_key}))["pipelineOrError"]
         partition = said.get("partition")
         if partition is None:
             return config, {}
@@ -198,7 +198,7 @@ class DagsterSide:
     async def _why(self, run: str) -> str:
         """The first step that failed, as far as Dagster says so."""
         try:
-            said = (await self._server.ask(_WHY, {"run": run}))["logsForRun"]
+            said = (await self.server.ask(_WHY, {"run": run}))["logsForRun"]
         except (AwayError, UnansweredError, RefusedError):  # That it failed is known, and enough.
             return ""
         for event in said.get("events") or ():

@@ -42,11 +42,11 @@ class Found:
 
     def __init__(self, spec: Mapping[str, Any]) -> None:
         self.spec = spec
-        self.function = _named(spec["function"])
+        self.function = named(spec["function"])
         if not callable(self.function):
             raise NotCallableError(f"{spec['function']} is a {type(self.function).__name__}, and no function")
-        self.resources = {name: (_named(one["factory"]), one["arguments"]) for name, one in spec["resources"].items()}
-        self.parameters, self.takes_all = _parameters(self.function, frozenset(self.resources))
+        self.resources = {name: (named(one["factory"]), one["arguments"]) for name, one in spec["resources"].items()}
+        self.parameters, self.takes_all = parameters(self.function, frozenset(self.resources))
 
     def arguments(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """What it is called with. NotCallableError names what is missing, not known, or of another kind."""
@@ -86,7 +86,8 @@ def _run(result: Any) -> Any:
     return asyncio.run(awaited())
 
 
-def _named(text: str) -> Any:
+def named(text: str) -> Any:
+    """What `module:name` is; NotCallableError where there is none."""
     module, _, path = text.partition(":")
     try:
         found = importlib.import_module(module)
@@ -102,7 +103,8 @@ def _named(text: str) -> Any:
     return found
 
 
-def _parameters(function: Any, resources: frozenset[str]) -> tuple[list[Parameter], bool]:
+def parameters(function: Any, resources: frozenset[str]) -> tuple[list[Parameter], bool]:
+    """A function's parameters by name, and whether it takes others as well. NotCallableError: it cannot be called."""
     try:
         signature = inspect.signature(function)
         hints = typing.get_type_hints(function, include_extras=True)

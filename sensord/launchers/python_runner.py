@@ -44,12 +44,12 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001 - whatever a module does when it is imported
         found = error
     if waits:
-        seen = _seen()
+        before = seen()
         gc.collect()
         gc.freeze()
         _become()
         os.environ.pop(SPEC, None)
-        if isinstance(found, BaseException) or seen != _seen(seen):
+        if isinstance(found, BaseException) or before != seen(before):
             _start_over(text)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -73,7 +73,7 @@ def _become() -> None:
     os.environ.update(json.loads(data)["env"])
 
 
-def _seen(before: dict[str, Any] | None = None) -> dict[str, Any]:
+def seen(before: dict[str, Any] | None = None) -> dict[str, Any]:
     """What the imported code was read from: the job's own files, and the folders of what is installed."""
     if before is None:
         homes = (sys.prefix, sys.base_prefix, str(Path(__file__).parents[2]))

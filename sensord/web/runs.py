@@ -42,7 +42,7 @@ class Runs:
             partition_key=text_of(body, "partition_key"),
             priority=config.priority if priority is None else priority,
         )
-        if refused := self._app.check_config[name](asked.run_config):
+        if refused := await self._app.schemas[name].refusal(asked.run_config):
             raise Problem(422, f"run_config: {refused}")
         wish = new_run(self._app.clock, asked, self._app.hooks[name])
         held = await self._request(wish)

@@ -203,7 +203,7 @@ class Jobs:
         return {
             "name": name,
             "kind": config.kind,
-            "config_schema": config.config_schema,
+            "config_schema": self._app.schemas[name].known,
             "tags": config.tags,
             "hooks": config.hooks.model_dump(),
             "concurrency": config.concurrency,
@@ -218,6 +218,8 @@ class Jobs:
         """One job."""
         only(request)
         name = request.match_info["name"]
+        if name in self._app.schemas:
+            await self._app.schemas[name].now()
         found = next((item for item in await self.items() if item["name"] == name), None)
         if found is None:
             raise no_job(self._app, name)

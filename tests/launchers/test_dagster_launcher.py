@@ -14,9 +14,13 @@ from typing import Any
 import anyio
 import pytest
 
+from notifiers.clock import SYSTEM
 from sensord.app import App
 from sensord.backfill_plans import Asked
+from sensord.config import Config
+from sensord.job_schemas import AGAIN_SECONDS, FRESH_SECONDS, job_schemas
 from sensord.launchers import Outcome, Run
+from sensord.parameters import parameters_of
 from tests.conftest import rows
 from tests.launchers import test_conformance as promises
 from tests.launchers.command_kit import new_run
@@ -138,3 +142,29 @@ async def test_dagster_launcher_ends_what_takes_too_long(tmp_path: Path, outside
     async with living(tmp_path, outside.config.replace("1h", "500ms"), launch=run) as one:
         assert (await one.outcome()).error == "timed out after 0.5 s"
         await until(lambda: not outside.runs(run.token))
+
+
+async def test_what_its_ops_want_is_asked_of_the_instance(tmp_path: Path, outside: Waiting) -> None:
+    written = {name: {"dagster": {"url": outside.double.url, "job": name}} for name in ("houses", "trivial", "absent")}
+    config = Config.model_validate({"jobs": written, "state": tmp_path})
+    at = 0.0
+    found = job_schemas(config, clock=replace(SYSTEM, monotonic=lambda: at))
+    outside.double.down()
+    assert await found["houses"].now() is None
+    assert await found["houses"].refusal({"ops": 1}) is None, "while nothing is known, Dagster is asked"
+    outside.double.up()
+    at = AGAIN_SECONDS
+    (ops,) = parameters_of(await found["houses"].now())
+    assert (ops.name, ops.kinds, ops.required) == ("ops", frozenset({"object"}), True)
+    assert await found["houses"].refusal({}) is None, "a partition may have a config of its own"
+    right: dict[str, Any] = {"ops": {"read": {"config": {"folder": "a"}}}, "execution": {"config": {}}}
+    assert await found["houses"].refusal(right) is None
+    right["ops"]["read"]["config"]["path"] = 5
+    assert await found["houses"].refusal(right) == "$.ops.read.config.path: 5 is not of type 'string'"
+    assert await found["houses"].at_launch(right) is None, "what a sensor asks for is Dagster's to judge"
+    assert await found["trivial"].now() is None
+    assert await found["absent"].now() is None
+    outside.double.down()
+    at += FRESH_SECONDS
+    assert await found["houses"].now() is not None, "what it said last is kept"
+    outside.double.up()

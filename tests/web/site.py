@@ -23,6 +23,7 @@ from sensord.backfill_plans import Backfills
 from sensord.backfilling import Backfilling
 from sensord.config import Config
 from sensord.event_feed import EventFeed
+from sensord.job_schemas import job_schemas
 from sensord.launchers import Outcome, Run, Started
 from sensord.ledger.database import LedgerDatabase
 from sensord.looks import Looks
@@ -224,14 +225,14 @@ async def open_site(
 
 def _app(config: Config, database: LedgerDatabase, delivery: Any, stage: Stage, shelf: Shelf) -> App:
     hooks: Mapping[str, Hooks] = {name: Hooks(**job.hooks.model_dump()) for name, job in config.jobs.items()}
-    checks = {"load": _check, "sum": lambda _config: None}
-    jobs = {name: Job(launcher=stage, hooks=hooks[name], check_config=checks[name]) for name in config.jobs}
+    schemas = job_schemas(config, clock=SYSTEM)
+    jobs = {name: Job(launcher=stage, hooks=hooks[name], check_config=schemas[name].at_launch) for name in config.jobs}
 
     def ended(run: str, status: str) -> None:
         app.backfilling.ended(run, status)
 
     running = Running(jobs, concurrency=50, database=database, clock=SYSTEM, published=delivery.wake, ended=ended)
-    sliced = {name: sliced_job(config, name, hooks[name], checks[name], rule_of) for name in config.jobs}
+    sliced = {name: sliced_job(config, name, hooks[name], schemas[name].refusal, rule_of) for name in config.jobs}
     backfilling = Backfilling(
         sliced,
         database=database,
@@ -261,15 +262,11 @@ def _app(config: Config, database: LedgerDatabase, delivery: Any, stage: Stage, 
         backfilling=backfilling,
         hooks=hooks,
         launchers=dict.fromkeys(config.jobs, stage),
-        check_config=checks,
+        schemas=schemas,
         sensings={"drop": sensing},
         sources={"drop": shelf},
     )
     return app
-
-
-def _check(config: Any) -> str | None:
-    return None if isinstance(config.get("path", ""), str) else "$.path: it is not of type 'string'"
 
 
 def request_of(job: str = "load", **fields: Any) -> RunRequest:
