@@ -254,6 +254,7 @@ async def open_delivery(
     digested: Collection[str] = (),
     own: Own = NOTHING,
     reader: Reader = ENGLISH,
+    environment: str = "",
 ) -> AsyncIterator[Delivery]:
     """A Delivery whose `run` is to be started.
 
@@ -263,9 +264,10 @@ async def open_delivery(
     `living` are the channels where a run is one message that changes; by default those that can edit. `digested` are
     the channels on which a destination that is told too much at once is told in digests. `own` are a team's templates,
     and `reader` is who reads where nothing is said about that; `wording` says every event in its own way instead.
+    `environment` stands before the title of every message, where it has a name.
     """
     told = Owner(owner, clock, has_inbox="inbox" in channels)
-    tongues = Tongues(told, own=own, reader=reader, base_url=base_url, wording=wording)
+    tongues = Tongues(told, own=own, reader=reader, base_url=base_url, wording=wording, environment=environment)
     sending = Sending(
         channels,
         tongues.voice,

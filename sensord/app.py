@@ -262,6 +262,7 @@ def _delivery(
         claiming=claiming(config, clock),
         own=NOTHING if config.templates is None else read_own(config.templates),
         reader=Reader(config.language, config.zone),
+        environment=config.environment,
     )
 
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -110,9 +111,14 @@ def _noted(state: Path, url: str) -> Iterator[None]:
         note.unlink(missing_ok=True)
 
 
-def _counts(app: App) -> dict[str, int]:
+def _counts(app: App) -> dict[str, Any]:
     config = app.config
-    return {"jobs": len(config.jobs), "sensors": len(config.sensors), "subscriptions": len(config.subscriptions)}
+    where = {"environment": config.environment} if config.environment else {}
+    return where | {
+        "jobs": len(config.jobs),
+        "sensors": len(config.sensors),
+        "subscriptions": len(config.subscriptions),
+    }
 
 
 def _notify(state: str) -> None:

@@ -15,6 +15,7 @@ from sensord.launchers import Launcher
 from sensord.launchers.command import CommandConfig, CommandLauncher, Commands
 from sensord.launchers.dagster import DagsterJobConfig, open_dagster_jobs
 from sensord.launchers.http import HttpConfig, open_http
+from sensord.launchers.nothing import NotLaunching
 from sensord.launchers.python import MakeCommand, PythonConfig, python_launcher
 from sensord.ledger.database import LedgerDatabase
 from sensord.ledger.tables import TERMINAL, runs
@@ -26,6 +27,9 @@ async def open_launchers(config: Config, commands: Commands, *, clock: Clock) ->
     launchers: dict[str, Launcher] = {}
     async with AsyncExitStack() as stack:
         http, dagster = None, None
+        if not config.launches:
+            yield dict.fromkeys(config.jobs, NotLaunching(clock))
+            return
         for name, job in config.jobs.items():
             match job.launcher:
                 case CommandConfig():

@@ -32,6 +32,7 @@ class Tongues:
         reader: Reader = ENGLISH,
         base_url: str | None = None,
         wording: Callable[[Event], Message] | None = None,
+        environment: str = "",
     ) -> None:
         self.otherwise = reader
         self.readers: Callable[[], Readers] = Readers
@@ -39,7 +40,11 @@ class Tongues:
         self._broken: deque[Broken] = deque()
         self.templates = Templates(own, base_url=base_url, tell=self._broke)
         self._wording = wording
-        self.voice: Callable[[Reader], Voice] = lru_cache(maxsize=64)(self._voice) if wording else self.templates.voice
+        self._environment = environment
+        own_voice = wording or environment
+        self.voice: Callable[[Reader], Voice] = (
+            lru_cache(maxsize=64)(self._voice) if own_voice else self.templates.voice
+        )
 
     def reader(self, claimed: Claimed) -> Reader:
         """Who reads a delivery. A message that is there already keeps its language."""
@@ -80,8 +85,13 @@ class Tongues:
         return None
 
     def _voice(self, reader: Reader) -> Voice:
-        assert self._wording is not None  # noqa: S101 - asked for only where there is one
-        return replace(self.templates.voice(reader), message=self._wording)
+        voice = self.templates.voice(reader)
+        say = self._wording or voice.message
+        return replace(voice, message=(lambda event: _labelled(say(event), self._environment)))
+
+
+def _labelled(message: Message, environment: str) -> Message:
+    return replace(message, title=f"[{environment}] {message.title}") if environment else message
 
 
 def post_notices(conn: Connection, batch: Sequence[Notice]) -> list[list[Waiting]]:

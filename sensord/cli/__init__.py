@@ -35,6 +35,10 @@ def configure(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="sensord.yaml; else $SENSORD_CONFIG, else ./sensord.yaml")
     ] = None,
+    env: Annotated[
+        str | None,
+        typer.Option("--env", metavar="NAME", help="One of the file's environments, e.g. test; else $SENSORD_ENV"),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
@@ -42,6 +46,8 @@ def configure(
     """Options of every command."""
     del version  # Its callback has shown it and ended.
     context.obj = config
+    if env is not None:
+        os.environ["SENSORD_ENV"] = env  # As if it had been set: everything that this command begins is in it.
 
 
 for part in (projects, runs, backfills, telling, tokens, looking, chat, mutes, preview, report, wrapping):
@@ -51,19 +57,34 @@ for part in (projects, runs, backfills, telling, tokens, looking, chat, mutes, p
 def main() -> None:
     """The program `sensord`."""
     if "_SENSORD_COMPLETE" not in os.environ:
+        sys.argv[1:] = _environment_first(sys.argv[1:])
         _build_only(_asked(sys.argv[1:]))
     app()
 
 
+def _environment_first(arguments: Sequence[str]) -> list[str]:
+    """`check --env test` → `--env test check`: it is an option of every command, and may stand behind its name."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    found: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments[:end])
+    for word in words:
+        if word == "--env":
+            found += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            (found if word.startswith("--env=") else rest).append(word)
+    return [*found, *rest, *arguments[end:]]
+
+
 def _asked(arguments: Sequence[str]) -> str | None:
-    """The command that is asked for, where nothing but `--config` stands before it."""
+    """The command that is asked for, where nothing but `--config` and `--env` stands before it."""
     words = iter(arguments)
     for word in words:
-        if word in {"-c", "--config"}:
+        if word in {"-c", "--config", "--env"}:
             next(words, None)
         elif not word.startswith("-"):
             return word
-        elif not word.startswith(("-c", "--config=")):
+        elif not word.startswith(("-c", "--config=", "--env=")):
             return None
     return None
 

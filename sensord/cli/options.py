@@ -29,7 +29,8 @@ def _names(context: typer.Context, section: str, incomplete: str) -> list[str]:
     from sensord.config import ConfigError, load
 
     try:
-        config = load(context.find_root().params.get("config"))
+        asked = context.find_root().params
+        config = load(asked.get("config"), environment=asked.get("env"))
     except ConfigError:
         return []
     return [name for name in getattr(config, section) if name.startswith(incomplete)]

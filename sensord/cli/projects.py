@@ -68,7 +68,22 @@ def check(context: typer.Context, json: Json = False) -> None:
         "subscription": len(config.subscriptions),
     }
     words = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts.items())
-    typer.echo(f"the configuration is right: {words}")
+    where = f" in environment {config.environment}" if config.environment else ""
+    typer.echo(f"the configuration is right{where}: {words}")
+    if not where:
+        _check_environments(context)
+
+
+def _check_environments(context: typer.Context) -> None:
+    """Each environment as well, where none is chosen: it is right, or its problems are said."""
+    from sensord.config import ConfigError, environments, load
+
+    for name in environments(context.obj):
+        try:
+            load(context.obj, environment=name)
+        except ConfigError as error:
+            raise fail(f"in environment {name}:\n{error}", WRONG) from None
+        typer.echo(f"environment {name} is right as well")
 
 
 def _check_as_json(context: typer.Context) -> None:

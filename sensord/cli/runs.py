@@ -55,7 +55,8 @@ def _completed(context: typer.Context, incomplete: str) -> list[tuple[str, str]]
     # What is begun is no whole line yet: behind a `-p` that waits for its value, arguments are left as they stand.
     job = context.params.get("job") or next(iter(context.args), None)
     try:
-        config = load(context.find_root().params.get("config"))
+        asked = context.find_root().params
+        config = load(asked.get("config"), environment=asked.get("env"))
     except ConfigError:
         return []
     given = [word.partition("=")[0] for word in context.params.get("parameters") or ()]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sensord.config.check import checked
+from sensord.config.environments import choose, names
 from sensord.config.file import read
 from sensord.config.parts import JobConfig, RetryConfig, SensorConfig
 from sensord.config.problems import ConfigError, Problem
@@ -25,6 +26,7 @@ __all__ = [
     "RetryConfig",
     "SensorConfig",
     "SubscriptionConfig",
+    "environments",
     "find",
     "json_schema",
     "load",
@@ -42,14 +44,24 @@ def find(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
     return chosen
 
 
-def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
+def load(
+    path: Path | None = None, environ: Mapping[str, str] | None = None, *, environment: str | None = None
+) -> Config:
     """Read, check and complete the configuration; ConfigError holds every problem that was found.
 
     Every secret in it is known to the process's redactor from here on, also where this raises. `environ` is
-    what `${NAME}` takes its values from; by default the process's environment.
+    what `${NAME}` takes its values from; by default the process's environment. `environment` is one of the file's
+    `environments:`; by default `$SENSORD_ENV`, and where that is not set, none.
     """
     variables = os.environ if environ is None else environ
-    return checked(read(find(path, variables), variables))
+    chosen = environment or variables.get("SENSORD_ENV") or None
+    return checked(choose(read(find(path, variables), variables), chosen))
+
+
+def environments(path: Path | None = None, environ: Mapping[str, str] | None = None) -> list[str]:
+    """The names of the environments that the file has, whatever else it holds."""
+    variables = os.environ if environ is None else environ
+    return names(read(find(path, variables), variables))
 
 
 def json_schema() -> dict[str, Any]:

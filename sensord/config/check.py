@@ -47,7 +47,7 @@ def checked(document: Document) -> Config:
         problems += apart(document, config)
     if config is None or problems:
         raise ConfigError(sorted(dict.fromkeys(problems), key=lambda one: (one.file, one.line, one.column)))
-    return _absolute(config, document)
+    return _absolute(config, document).chosen(document.environment, launches=document.launches)
 
 
 def _empty_secrets(document: Document, secrets: Secrets) -> Iterator[Problem]:

@@ -86,7 +86,7 @@ def _misspelt(loc: Loc, lines: list[tuple[Loc, Any]], document: Document) -> boo
 
 def _keys(document: Document, loc: Loc) -> set[str]:
     keys = known_keys(Config, document.data, loc)
-    return keys | {"include"} if not loc else keys
+    return keys | {"include", "environments"} if not loc else keys
 
 
 def _problem(loc: Loc, line: Any, document: Document, secrets: Secrets) -> Problem:

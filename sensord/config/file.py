@@ -35,7 +35,8 @@ class Document:
 
     `written` is how a value that holds `${…}` looks in the file, `pieces` what was put in. `folders` is the
     folder of each file by the name that places use. `problems` were found while reading; `broken` says that a
-    file could not be read at all, so that what is absent from `data` says nothing.
+    file could not be read at all, so that what is absent from `data` says nothing. `environment` is the name of the
+    one that was put over it, if any, and `launches` whether anything is launched there.
     """
 
     file: str
@@ -48,6 +49,8 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
     unread: set[Loc] = field(default_factory=set)
     broken: bool = False
+    environment: str = ""
+    launches: bool = True
 
     def place(self, loc: Loc, *, key: bool = False) -> Place:
         """Where `loc` was written (`key`: its key); of something absent, the nearest thing around it."""

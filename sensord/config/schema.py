@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sensord.config.environments import json_schema as environments
 from sensord.config.sections import Config
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "m"), (1.0, "s"))
@@ -20,6 +21,7 @@ def schema() -> dict[str, Any]:
         },
         **{name: _or_empty(value) for name, value in generated["properties"].items()},
     }
+    generated["properties"]["environments"] = environments(generated["properties"])
     result: dict[str, Any] = _written(generated)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **result, "title": "sensord.yaml"}
 

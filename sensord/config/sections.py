@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import (
     BeforeValidator,
     Field,
+    PrivateAttr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     field_serializer,
@@ -155,6 +156,25 @@ class Config(Settings):
     concurrency: Count = Field(default=16, description="how many attempts run at a time, of all jobs together")
     retention: RetentionConfig = Field(default_factory=RetentionConfig)
     log: LogConfig = Field(default_factory=LogConfig)
+
+    _environment: str = PrivateAttr(default="")
+    _launches: bool = PrivateAttr(default=True)
+
+    @property
+    def environment(self) -> str:
+        """The environment that was chosen; empty where none was."""
+        return self._environment
+
+    @property
+    def launches(self) -> bool:
+        """Whether jobs are launched at all; else runs succeed at once."""
+        return self._launches
+
+    def chosen(self, environment: str, *, launches: bool) -> Self:
+        """The same, in that environment."""
+        found = self.model_copy()
+        found._environment, found._launches = environment, launches  # noqa: SLF001 - our own copy
+        return found
 
     @field_validator("database")
     @classmethod

@@ -43,6 +43,10 @@ class Overview:
         only(request)
         return answer(await self.look())
 
+    def _where(self) -> str:
+        name = self._app.config.environment
+        return f"Environment {name}. " if name else ""
+
     async def look(self) -> dict[str, Any]:
         """The same for whoever asks in another way."""
         now = self._app.clock.now()
@@ -51,7 +55,7 @@ class Overview:
         problems = self._problems(facts)
         return {
             "well": not problems,
-            "sentence": _sentence(problems, facts.runs),
+            "sentence": self._where() + _sentence(problems, facts.runs),
             "problems": problems,
             "today": dict(facts.runs),
             "open": dict(facts.open),

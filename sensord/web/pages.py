@@ -34,6 +34,7 @@ class Pages:
     def __init__(self, app: App, guard: Guard) -> None:
         self._guard = guard
         self._open = app.config.http.token is None
+        self._environment = app.config.environment
         self._templates = Environment(
             loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined
         )
@@ -89,7 +90,7 @@ class Pages:
     async def _page(self, kind: str, title: str, request: web.Request) -> web.Response:
         subject = request.match_info.get("id", "")
         text = self._templates.get_template("shell.html").render(
-            kind=kind, title=title, subject=subject, open=self._open
+            kind=kind, title=title, subject=subject, open=self._open, environment=self._environment
         )
         return web.Response(text=text, content_type="text/html", headers=_REFERRER)
 
