@@ -101,24 +101,25 @@ class _Over:
             if key in written:
                 _wrong(document, (*self._root, key), f"an environment has no {key}", hint="write it at the file's top")
         document.environment = self._name
-        self._alone(written)
         over = {key: value for key, value in written.items() if key not in (*_OWN, *_NOT_OVER)}
         self._merge(document.data, over, ())
+        self._alone(over)
         self._launch(written.get("launch", True))
         self._destinations(written.get("destinations") or {})
 
     def _alone(self, written: dict[str, Any]) -> None:
         """What no two daemons may share, where the environment does not say it."""
         data = self._document.data
-        if "database" not in written:
+        if written.get("database") is None:
             self._clear(("database",))
             data["database"] = f"sqlite:///sensord-{self._name}.db"
-        if "state" not in written:
+        if written.get("state") is None:
             before = data.get("state")
             data["state"] = f"{before if isinstance(before, str) else '.sensord'}-{self._name}"
         http = written.get("http")
-        if not (isinstance(http, dict) and "port" in http) and isinstance(data.setdefault("http", {}), dict | None):
-            data["http"] = {**(data["http"] or {}), "port": 0}
+        said = isinstance(http, dict) and http.get("port") is not None
+        if not said and isinstance(merged := data.get("http") or {}, dict):
+            data["http"] = {**merged, "port": 0}
             self._clear(("http", "port"))
 
     def _merge(self, data: dict[str, Any], over: dict[str, Any], loc: Loc) -> None:

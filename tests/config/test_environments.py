@@ -79,6 +79,15 @@ def test_an_environment_shares_neither_database_nor_state_nor_port(tmp_path: Pat
     assert in_environment(tmp_path, "bare", TELEGRAM_TOKEN="1:a").state == tmp_path / ".sensord-bare"
 
 
+def test_null_gives_an_environment_nothing_of_productions(tmp_path: Path) -> None:
+    text = "state: s\nhttp: {port: 9000}\nenvironments:\n  e: {database: null, state: null, http: null}\n"
+    config = in_environment(tmp_path, "e", text)
+    assert (config.database, config.state) == (f"sqlite:///{tmp_path}/sensord-e.db", tmp_path / ".sensord-e")
+    assert config.http.port == 0
+    kept = in_environment(tmp_path, "e", text.replace("null, http: null", "null, http: {host: localhost}"))
+    assert (kept.http.port, kept.http.host) == (0, "localhost")
+
+
 def test_the_variable_chooses_where_nobody_says_it(tmp_path: Path) -> None:
     assert load(write(tmp_path, FILE), {"SENSORD_ENV": "test"}).environment == "test"
     assert environments(tmp_path / "sensord.yaml", {}) == ["test", "staging", "bare"]
