@@ -186,11 +186,9 @@ def test_the_command_line_completes_converts_and_shows_parameters(tmp_path: Path
         ).split()
 
     assert completed("sensord launch a -p ") == ["path=", "day=", "cluster=", "size=", "n=", "how=", "sure=", "area="]
-    assert completed("sensord launch a -p size=") == ["size=s", "size=b"]
     shown = sensord("jobs", "show", "a")
     assert "\n  how      all | some, by default all\n" in shown
     assert "\n  day      text  (needed)\n" in shown
-    assert "'day' is a required property" in sensord("launch", "a", "-p", "path=x")
     run = sensord("launch", "a", "-p", "path=1", "-p", "day=2026-01-02", "-p", "cluster=c", "-p", "n=4", "--json")
     assert json.loads(run.partition("\nit starts")[0])["run_config"] == {
         "path": "1",
