@@ -201,15 +201,17 @@ class _Module:
     async def _ask(self) -> Mapping[str, Any]:
         env = {name: os.environ[name] for name in os.environ if name in ENVIRONMENT or name.startswith("LC_")}
         try:
-            async with await anyio.open_process(
-                self._argv,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=DEVNULL,
-                env=env | self._env,
-                cwd=self._path,
-                start_new_session=True,
-            ) as process:
+            with anyio.CancelScope(shield=True):  # Cancelled half-way, it would be nobody's.
+                process = await anyio.open_process(
+                    self._argv,
+                    stdin=DEVNULL,
+                    stdout=PIPE,
+                    stderr=DEVNULL,
+                    env=env | self._env,
+                    cwd=self._path,
+                    start_new_session=True,
+                )
+            async with process:
                 try:
                     with anyio.fail_after(READ_SECONDS):
                         return await _answer(process)

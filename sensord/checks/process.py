@@ -40,9 +40,10 @@ async def ask(request: Mapping[str, Any]) -> Any:
         "RUST_BACKTRACE": "0",
     }
     argv = [sys.executable, "-I", "-c", _PROGRAM, str(_ROOT)]
-    process = await anyio.open_process(
-        argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd="/", start_new_session=True
-    )
+    with anyio.CancelScope(shield=True):  # Cancelled half-way, it would be nobody's.
+        process = await anyio.open_process(
+            argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, cwd="/", start_new_session=True
+        )
     said, complained = bytearray(), bytearray()
     try:
         with anyio.move_on_after(seconds) as scope:
