@@ -49,7 +49,7 @@ def bar(name: str, figure: float, limit: float, *, at_least: bool = False) -> bo
 _PLAIN = """
 import sys
 sys.modules.update(dict.fromkeys(("cryptography", "click")))
-from sensord.cli import main
+from sensord.__main__ import main
 main()
 """
 
