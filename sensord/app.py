@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DRAIN_SECONDS = 5.0  # For the answers to messages that are out: without them each would be sent a second time.
 _RESTART_SECONDS = (1.0, 60.0)  # Between two lives of a source that broke: from, and at most.
 
 
@@ -102,7 +104,7 @@ class App:
         self.serving = True
         async with anyio.create_task_group() as group:
             self._group = group
-            group.start_soon(self.delivery.run, name="delivery")
+            group.start_soon(partial(self.delivery.run, drain=_DRAIN_SECONDS), name="delivery")
             group.start_soon(self.feed.run, name="event feed")
             await self.backfilling.open()
             await group.start(self.running.run, name="running")

@@ -10,7 +10,7 @@ import pytest
 
 from notifiers.channels import telegram_chat
 from tests.chat.kit import OWNER, Telegram, telegram
-from tests.doubles.telegram import Limits, TelegramDouble, open_double
+from tests.doubles.telegram import Fault, Limits, TelegramDouble, open_double
 from tests.doubles.telegram_judge import Refusal
 from tests.sources.directory_kit import until
 
@@ -42,6 +42,18 @@ async def test_trouble_is_said_and_waited_out(
                 await until(lambda: len(it.rows("SELECT topic FROM events")) == 2)
             events = [row["topic"] for row in it.rows("SELECT topic FROM events ORDER BY seq")]
             assert events == (["chat.unheard", "chat.heard"] if told else [])
+
+
+async def test_what_is_out_when_the_daemon_ends_is_recorded_and_not_sent_again(tmp_path: Path) -> None:
+    late = Fault(kind="slow", seconds=0.5)
+    async with open_double(limits=Limits(enforce=False), faults=[late]) as double:
+        async with telegram(tmp_path, double=double) as it:
+            double.say(OWNER, "/help", user=OWNER)
+            await until(lambda: bool(it.texts(OWNER)))  # It is there, and its answer is not.
+        async with telegram(tmp_path, double=double) as it:
+            await it.heard()
+            assert len(it.texts(OWNER)) == 1
+            assert [row["status"] for row in it.rows("SELECT status FROM deliveries")] == ["delivered"]
 
 
 async def test_a_webhook_of_an_earlier_set_up_is_removed_once(tmp_path: Path) -> None:
