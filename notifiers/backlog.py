@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import Connection, select, update
 
 from notifiers.bell import Bell
@@ -39,8 +39,7 @@ _TOLD = 400
 _PAUSE_S = 0.01
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Past:
+class Past(Struct, frozen=True, kw_only=True):
     """What is next for a subscription: of the events after `place` up to `upto`, those that may be for it."""
 
     subscription: Subscription
@@ -50,8 +49,7 @@ class Past:
     events: Sequence[tuple[int, Event]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
+class Made(Struct, frozen=True, kw_only=True):
     """What becomes of it. `notice` is the id of the event that says so at the end."""
 
     past: Past

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rules.event import Severity
 from rules.noise import FIRST_S, MINUTE_S
@@ -14,8 +15,7 @@ MINUTE_US = round(MINUTE_S * 1e6)
 WHY = "many messages at once: waits for the next digest"
 
 
-@dataclass(slots=True)
-class _Storm:
+class _Storm(Struct):
     """The next digest, and the highest severity that waits for it."""
 
     until: int

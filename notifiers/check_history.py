@@ -7,11 +7,11 @@ again changes nothing. A check is told from others by its job, its name and its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID, uuid5
 
 import orjson
+from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 
 from notifiers.check_tables import checks

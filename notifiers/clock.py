@@ -6,10 +6,10 @@ import os
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import anyio
+from msgspec import Struct
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -49,8 +49,7 @@ new_uuid7 = _Ids()
 """A new UUIDv7 as text: each sorts after the one made before it in this process."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
+class Clock(Struct, frozen=True, kw_only=True):
     """Where the time, waiting and fresh ids come from.
 
     `now` is UTC and may jump; `monotonic` never does, and is what durations are measured with.

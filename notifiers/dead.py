@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from notifiers.tables import deliveries, destinations
@@ -14,8 +14,7 @@ MOST = 500
 """How many are found at a time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """Which of them: of these statuses; of one destination, of one subscription, where it is named."""
 
     statuses: tuple[str, ...]

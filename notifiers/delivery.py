@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from random import Random
 
 import anyio
 from anyio.abc import TaskGroup
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from notifiers.backlog import Backlog

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from notifiers.message import Attachment, Message, Pre, Text
 from notifiers.noise import EVERYTHING
@@ -21,8 +22,7 @@ WITH_FILES = ("telegram", "slack", "webhook", "inbox")
 """The channels that take a file along; the others are told everything in the text."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """A mute that is over, and how many messages it held back."""
 
     mute: Mute

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select, update
 
 from notifiers.bus.embedded import from_row
@@ -34,8 +34,7 @@ class Verdict(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unrouted:
+class Unrouted(Struct, frozen=True, kw_only=True):
     """The `count` events after the cursor up to `upto`; of them, in order and with their places, those of interest.
 
     `version` is that of the subscriptions when they were read.
@@ -48,8 +47,7 @@ class Unrouted:
     events: Sequence[tuple[int, Event]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Routed:
+class Routed(Struct, frozen=True, kw_only=True):
     """What became of the events after `cursor` up to `upto`, by the subscriptions of `version`."""
 
     cursor: int

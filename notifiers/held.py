@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection, RowMapping, func, select, update
 
 from notifiers.bus.embedded import from_row
@@ -38,8 +38,7 @@ _EDITS = select(living.c.id).where(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Taking:
+class Taking(Struct, frozen=True):
     """A delivery to be taken for a try, unless it is to be held. `edits`: messages can be edited where it goes."""
 
     ask: Ask
@@ -97,8 +96,7 @@ def hold(conn: Connection, ids: Sequence[str], held: Held) -> None:
         conn.execute(update(deliveries).where(here).values(**values))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crowd:
+class Crowd(Struct, frozen=True, kw_only=True):
     """A destination for which too much waits: all but the first few is to be held. `air` is what is being sent."""
 
     destination: str
@@ -140,8 +138,7 @@ def next_due(conn: Connection) -> int | None:
     return min((due for due in (row, first_due(conn)) if due is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
+class Release(Struct, frozen=True, kw_only=True):
     """Let out what is due, by what holds as of that version of the subscriptions.
 
     `storms` are the destinations that are told in digests, and when the next one is. `voice` speaks to a destination
@@ -158,8 +155,7 @@ class Release:
     base_url: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
+class Released(Struct, frozen=True, kw_only=True):
     """`waiting` is to be sent; `changed`: mutes ended; `bursts`: how many of a burst each destination was told."""
 
     waiting: tuple[Waiting, ...]
@@ -175,8 +171,7 @@ def release(conn: Connection, batch: Sequence[Release]) -> list[Released | None]
     return [_release(conn, one) if version(conn) == one.version else None for one in batch]
 
 
-@dataclass(slots=True)
-class _Out:
+class _Out(Struct):
     """What goes to one destination."""
 
     rows: list[tuple[RowMapping, Event]]

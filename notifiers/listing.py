@@ -7,10 +7,10 @@ ValueError names the fields there are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import Column, ColumnElement, Connection, Table, and_, false, func, or_, select
 
 from notifiers.bus.embedded import from_row
@@ -76,8 +76,7 @@ def list_events(
     return _walk(conn, asked, low, high, limit=_bounded(limit), oldest=oldest)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(Struct, frozen=True):
     """`conditions` hold together. Each of `either` is a way to find some of the events; `narrow`: by an index."""
 
     conditions: list[ColumnElement[bool]]

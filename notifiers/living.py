@@ -8,10 +8,11 @@ often it is made, so one whose answer is lost, or that a crash cut off, is in no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from notifiers import store
@@ -34,16 +35,14 @@ _CHUNK = 500
 Row = Mapping[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """A delivery to claim. `edit_at` is the earliest moment (microseconds) at which it may be an edit."""
 
     id: str
     edit_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
+class Later(Struct, frozen=True):
     """It is not to go before `at` (microseconds), and was not tried."""
 
     at: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from notifiers.message import Message, Text
 from notifiers.reading.templates import Voice

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from notifiers.channels import Channel as Way
 from notifiers.channels import DeliveryError, Part, Reason, Receipt
@@ -17,8 +19,7 @@ from notifiers.wording import english
 from rules.event import Event
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """Who did what, by which button, when, and what came of it."""
 
     deed: str
@@ -34,8 +35,7 @@ class Line:
         return voice.say(f"done.{self.deed}", **known)
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(Struct, frozen=True):
     """Buttons to press, and lines that say who did what. The buttons' words are English here."""
 
     buttons: tuple[Button, ...] = ()
@@ -55,8 +55,7 @@ class Marks:
 UNMARKED: Final = Marks()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Change(Struct, frozen=True, kw_only=True):
     """A message that was sent of `event`, as far as `progress` says, is to bear these marks.
 
     `message` is its id where it is known which one was meant: a message that was sent twice has two. `subscription`

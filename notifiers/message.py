@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 from rules.event import Severity
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """A paragraph of plain text."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Pre:
+class Pre(Struct, frozen=True):
     """Text whose spaces and line ends matter: a log's end, a traceback. `title` is a word above it."""
 
     text: str
     title: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """Rows of plain cells under a header. Each row has as many cells as the header."""
 
     header: Sequence[str]
@@ -33,16 +31,14 @@ class Table:
     title: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """Somewhere to look further. `url` is http or https."""
 
     text: str
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Button:
+class Button(Struct, frozen=True):
     """Something a reader can press; `nonce` is opaque, one-time and at most 64 bytes."""
 
     text: str
@@ -50,8 +46,7 @@ class Button:
     style: Literal["default", "primary", "danger"] = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Attachment:
+class Attachment(Struct, frozen=True):
     """A whole document beside the message, e.g. a log that is too long to read inline.
 
     `picture` says what it shows, where it is a picture (PNG) that is to be seen at once and not opened as a file.
@@ -65,8 +60,7 @@ class Attachment:
 Block = Text | Pre | Table
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Message:
+class Message(Struct, frozen=True, kw_only=True):
     """One message: a title, facts (label, value), a body, links, buttons. All strings are plain text.
 
     Any string may hold anything at all (markup, control characters, any length): each channel shows it as it

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from notifiers.bus.embedded import append
@@ -38,8 +38,7 @@ def look_again(conn: Connection, destinations: Iterable[str], now: int) -> None:
     conn.execute(update(deliveries).where(_HELD, here, by).values(next_attempt_at=now))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewMute:
+class NewMute(Struct, frozen=True, kw_only=True):
     """A wish for silence. `until` in microseconds; `job`: until it succeeds, whatever the pattern."""
 
     id: str
@@ -98,8 +97,7 @@ def mute_until_fixed(
     return new
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unmuted:
+class Unmuted(Struct, frozen=True, kw_only=True):
     """Somebody wants mutes to end: the one of that `id`, or at a destination those of a pattern, or all of them."""
 
     now: int
@@ -127,8 +125,7 @@ def end_mutes(conn: Connection, batch: Sequence[Unmuted]) -> list[list[Mute]]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Over:
+class Over(Struct, frozen=True):
     """A mute that ended: where it was, under the name that holds now, and what ended it."""
 
     mute: Mute

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from notifiers.clock import from_us, to_us
@@ -32,8 +33,7 @@ BURST, SCHEDULE = "burst", "schedule"
 """What holds a message of many that came at once, and one that waits for its subscription's digest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Not before `until` (microseconds): `by` is what holds it (see `DeliveryRow`), `why` says it to a person."""
 
     until: int
@@ -41,8 +41,7 @@ class Held:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(Struct, frozen=True, kw_only=True):
     """How a subscription is told: not in its `quiet` hours, only in a `digest`, `after` so many failures in a row."""
 
     quiet: Quiet | None = None
@@ -80,8 +79,7 @@ def hours(text: str) -> Quiet:
     return parse_quiet(text, zone_of)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Noise:
+class Noise(Struct, frozen=True, kw_only=True):
     """Mutes and quiet hours by destination, options by subscription."""
 
     mutes: Mapping[str, Sequence[Mute]] = field(default_factory=dict)

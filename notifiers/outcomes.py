@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 
 from notifiers.channels import DeliveryError, Reason
 from notifiers.noise import DIGEST
@@ -17,8 +18,7 @@ from rules.pacing import backoff
 A_COPY_MAY_EXIST = "an answer was lost: it may have arrived more than once, or not at all"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class Patience(Struct, frozen=True, kw_only=True):
     """How long to go on. Durations in seconds.
 
     `base` and `cap` bound the wait between tries; after `give_up` of failures a delivery is dead, and after

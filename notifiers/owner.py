@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from notifiers.bus.embedded import append
@@ -17,8 +16,7 @@ QUIET_S = 600.0
 """The owner is told of one destination's undelivered messages at most this often; each is listed all the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """An event about deliveries, and where it goes beside its topic: (delivery id, subscription, destination)."""
 
     event: Event

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from notifiers.channels import Part
 from notifiers.message import Message
@@ -15,8 +17,7 @@ _TRIES = 2
 """A part is sent once, and once more where the answer was lost."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """`receipts` has an entry for each part that is over with: its receipt, or None where every answer was lost.
 
     `doubts` has the number of a part each time an answer to it was lost. A message with a doubt about its first

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlalchemy import Connection, delete, select
 
 from notifiers.mutes import look_again
@@ -12,8 +12,7 @@ from notifiers.noise_tables import quiet_hours
 from notifiers.subscriptions import bump
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuietWish:
+class QuietWish(Struct, frozen=True, kw_only=True):
     """From now on these are a destination's quiet hours; None: it has none. Time in microseconds."""
 
     destination: str
@@ -46,8 +45,7 @@ def set_quiet(conn: Connection, batch: Sequence[QuietWish]) -> list[bool]:
     return changed
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfiguredQuiet:
+class ConfiguredQuiet(Struct, frozen=True, kw_only=True):
     """The quiet hours of the configuration, by destination, at the daemon's start."""
 
     hours: Mapping[str, str]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection, select, update
 
 from notifiers.bus.embedded import from_row
@@ -23,8 +23,7 @@ from notifiers.store import Waiting
 from notifiers.tables import events, subscriptions
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Look whether the failures of a job were made good. `new_id` makes the deliveries' ids."""
 
     job: str

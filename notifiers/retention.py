@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlalchemy import Connection, delete, func, or_, select
 
 from notifiers.check_tables import checks
@@ -15,8 +15,7 @@ from notifiers.store import TERMINAL
 from notifiers.tables import bus_cursors, deliveries, events, inbox
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Delete what is older than `before` (microseconds), at most `limit` rows. Repeat while `limit` were deleted."""
 
     before: int

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from random import Random
 from typing import TypeVar, cast
+
+from msgspec.structs import replace
 
 from notifiers.channels import Channel, DeliveryError, Editable, Part, Reason, Receipt
 from notifiers.clock import Clock, to_us

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from notifiers.channels import Part, Receipt
 from notifiers.living_wording import continued, recovered, without_details
@@ -17,8 +19,7 @@ from rules.event import Event, Severity
 Way = Literal["first", "edit", "again"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class Shown(Struct, frozen=True, kw_only=True):
     """What is to become of a run's message. `id` is its row's.
 
     `way`: `first` sends it; `edit` puts a state in its place, and what is more than that under it; `again` sends it

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 
+from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from notifiers.clock import to_us
@@ -20,16 +20,14 @@ _SPOILT = re.compile(r"(.*T.*) (\d\d:\d\d)")  # The + of an offset is a space in
 _OLDEST = -(2**53)
 
 
-@dataclass(frozen=True, slots=True)
-class Since:
+class Since(Struct, frozen=True):
     """From the time `at` (microseconds) on, that included, or from what follows the event of that id."""
 
     at: int | None = None
     event: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Begin:
+class Begin(Struct, frozen=True):
     """The place in the log after which it begins, and the time (microseconds) that what is taken must have."""
 
     after: int

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import Connection, bindparam, select, update
 
 from notifiers.bus.embedded import from_row
@@ -28,8 +28,7 @@ TERMINAL = ("delivered", "suppressed", "uncertain", "dead")
 _CHUNK = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(Struct, frozen=True, kw_only=True):
     """A delivery that is ours to send, once; `attempts` counts this try and is committed. Times in microseconds.
 
     `answer` is what somebody who asked is told, or a digest; without it the event's own words are, with `marks` on
@@ -60,8 +59,7 @@ class Claimed:
         return self.living is not None and self.living.way == "edit" and not self.progress.receipts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """What became of a try: the row's next values. `notice` goes to the owner along with it.
 
     `destination` differs from the claimed one where it moved; everything waiting for the old one follows.
@@ -92,8 +90,7 @@ class Result:
         return moved or self.pause is not None or self.notice is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """A pending delivery, as little of it as choosing takes."""
 
     id: str

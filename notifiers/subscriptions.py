@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
+from msgspec.structs import replace
 from sqlalchemy import Connection, case, func, select, update
 
 from notifiers.noise import Noise, load_noise
@@ -23,8 +24,7 @@ VERSION = "subscriptions"
 """The name under which `bus_cursors` counts the changes of subscriptions and destinations."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class Wanted(Struct, frozen=True, kw_only=True):
     """A subscription somebody wants. `id` is fresh and used if there is none like it. Time in microseconds.
 
     With `since` it is told of the past as well, when it is made. `options` is how it is told, see
@@ -45,24 +45,21 @@ class Wanted:
         return self.topic, self.destination, canonical(self.where)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configured:
+class Configured(Struct, frozen=True, kw_only=True):
     """All the subscriptions of the configuration, at the daemon's start."""
 
     wanted: tuple[Wanted, ...]
     at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
+class Ended(Struct, frozen=True, kw_only=True):
     """Somebody no longer wants this subscription."""
 
     id: str
     at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Directory:
+class Directory(Struct, frozen=True):
     """Every subscription that holds, who moved where and who is paused, as of one version."""
 
     version: int

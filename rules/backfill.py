@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, get_args
+
+from msgspec import Struct
 
 from rules.partitions import PartitionError, Partitions, StaticPartitions, TimePartitions
 
@@ -24,8 +25,7 @@ _UNDER_WAY: Final = frozenset({"queued", "running"})
 _ENDED_BADLY: Final = frozenset({"failed", "cancelled", "lost"})
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(Struct, frozen=True):
     """One partition of any kind: one of time is [start, end), in UTC."""
 
     key: str

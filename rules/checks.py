@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rules.quality import SEVERITIES
 
@@ -35,8 +36,7 @@ class CheckError(ValueError):
         self.place = place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """One check of a file. `columns` are those it is about, `args` what its kind takes."""
 
     kind: str

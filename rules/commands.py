@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
+
+from msgspec import Struct
 
 from rules.conditions import compile_where
 from rules.topics import check_pattern
@@ -28,16 +29,14 @@ class CommandError(ValueError):
     """A command that cannot be done as it was typed; the text says what to type instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """A command's name in small letters, and what was typed behind it."""
 
     name: str
     words: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """How a command is typed, and what it does. `words` is the most that it takes."""
 
     arguments: str
@@ -143,15 +142,13 @@ def _condition(word: str) -> tuple[str, str]:
     return name, value if sign == "=" else f"{sign}{value}"
 
 
-@dataclass(frozen=True, slots=True)
-class Invited:
+class Invited(Struct, frozen=True):
     """A deep link's payload: an invitation's token."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(Struct, frozen=True):
     """A deep link's payload: a topic, or a pattern, to look at."""
 
     topic: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Self
+
+from msgspec import Struct, field
 
 
 class Severity(IntEnum):
@@ -27,8 +28,7 @@ class Severity(IntEnum):
             raise ValueError(f"severity {text!r} is none of {', '.join(cls.__members__)}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """Something that happened, as the bus carries it.
 
     `topic` is where it is published; `also` is a second topic that the same event is published on (a job's

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, get_args
+
+from msgspec import Struct
 
 Policy = Literal["once", "per_version", "retry_failed", "latest_wins"]
 """`once`: one run for a key. `per_version`: one for each version of what was sensed. `retry_failed`: another one where
@@ -14,8 +15,7 @@ POLICIES: tuple[Policy, ...] = get_args(Policy)
 _CAME_TO_NOTHING = frozenset({"failed", "cancelled", "lost"})
 
 
-@dataclass(frozen=True, slots=True)
-class KeyRule:
+class KeyRule(Struct, frozen=True):
     """How long and against whom a key is held. `ttl` is microseconds since it was claimed; None: for ever."""
 
     policy: Policy = "once"
@@ -34,8 +34,7 @@ class KeyRule:
         return self.policy == "latest_wins" and held.version != version
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """Who holds a key: the status of its run (None: it is not kept any more), of which version, since when."""
 
     status: str | None

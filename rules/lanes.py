@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 
+from msgspec import Struct, field
+
 from rules.pacing import Pacer, Window
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
+class Item(Struct, frozen=True, kw_only=True):
     """One pending call: `key` names it, `seq` is its age, `not_before` a time before which it must not go.
 
     Items of one destination and severity go in order of `seq`, and wait for the first of them; one that is
@@ -28,8 +28,7 @@ class Item:
     aside: bool = False
 
 
-@dataclass(slots=True, eq=False)
-class _Lane:
+class _Lane(Struct, eq=False):
     """The items of one destination and severity. `stamp` tells the one valid entry in any heap from stale ones."""
 
     name: tuple[str, int, str]
@@ -45,8 +44,7 @@ _Entry = tuple[int, int, int, _Lane]
 """(-severity, seq, stamp, lane): the smallest goes first. Stamps are unique, so lanes are never compared."""
 
 
-@dataclass(slots=True, eq=False)
-class _Gate:
+class _Gate(Struct, eq=False):
     """A window that was found closed, the lanes waiting for it, and when to look again."""
 
     window: Window

@@ -6,8 +6,9 @@ Pure. Times are whole microseconds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rules.event import Event, Severity
 
@@ -33,8 +34,7 @@ def state_named(type_: str) -> str | None:
     return what if kind == "run" and what in _STATES else None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(Struct, frozen=True, order=True):
     """Where a state stands in the life of its run: whatever ends the run comes last, and else what was later."""
 
     terminal: bool
@@ -60,8 +60,7 @@ def due(state: str, severity: int, edits: int, touched_at: int) -> int:
     return touched_at + EDIT_GAP_US
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, frozen=True, kw_only=True):
     """How far a job says it is. `share` is of the whole, in 0…1; `text` is its own words."""
 
     share: float | None = None
@@ -103,8 +102,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"  # noqa: PLR2004 - a line for a person
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(Struct, frozen=True, kw_only=True):
     """What was told of a run's progress last, when, and how often before."""
 
     progress: Progress

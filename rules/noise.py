@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import tzinfo
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from rules.event import Event, Severity
 from rules.topics import matches
@@ -38,8 +39,7 @@ def passes(severity: Severity) -> bool:
     return severity >= Severity.critical
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mute:
+class Mute(Struct, frozen=True, kw_only=True):
     """Somebody wants silence until then (microseconds): about a topic pattern, or about one job until it succeeds."""
 
     id: str
@@ -86,8 +86,7 @@ def over_budget(waiting: int, sent: int) -> bool:
     return waiting > 1 and waiting + sent > BUDGET
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(Struct, frozen=True):
     """One message of a burst, as little of it as choosing takes."""
 
     id: str

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from math import inf
+
+from msgspec import Struct, field
 
 MARGIN_S = 0.005
 MARGIN_SHARE = 0.0005
@@ -18,8 +19,7 @@ and two disciplined clocks may differ in rate by 500 parts in a million, the mos
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """At most `limit` calls in any `seconds`; windows with equal `key` are one and the same.
 
     A window of 0 seconds limits how many calls are in the air at once.
@@ -39,8 +39,7 @@ class Window:
         return self.seconds + MARGIN_S + self.seconds * MARGIN_SHARE if self.seconds else 0.0
 
 
-@dataclass(slots=True)
-class _Count:
+class _Count(Struct):
     """What counts against one key: calls in the air, the ends of those that still count, and a hold."""
 
     span: float

@@ -16,6 +16,8 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from difflib import get_close_matches
 from typing import Final, Literal, get_args
 
+from msgspec import Struct
+
 from rules.schedules import Cron, first_instant, parse_cron
 
 Every = Literal["hourly", "daily", "weekly", "monthly"]
@@ -39,8 +41,7 @@ class PartitionError(ValueError):
     """A key that names no partition, or a definition that makes none: says what to write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """One slice of time: [start, end), in UTC."""
 
     key: str
@@ -212,8 +213,7 @@ def time_partitions(
     return TimePartitions(every, zone, first, week_start, parse_cron(starts, zone))
 
 
-@dataclass(frozen=True, slots=True)
-class StaticPartitions:
+class StaticPartitions(Struct, frozen=True):
     """Slices by name, in the order in which they are listed. Made by `static_partitions`."""
 
     keys: tuple[str, ...]

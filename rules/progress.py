@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Literal
+
+from msgspec import Struct, field
 
 Verdict = Literal["succeeded", "failed", "cancelled"]
 
 
-@dataclass(slots=True, kw_only=True)
-class Progress:
+class Progress(Struct, kw_only=True):
     """Partitions are claimed one after the other, in the backfill's order; at most `concurrency` are open at a time.
 
     `claimed` is how many were, so that it is the place of the next one; `open` are the ids of the runs that have not

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
+
+from msgspec import Struct
 
 _WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—]\s*(\d{1,2}):(\d{2})(?:\s+(\S.*))?")  # noqa: RUF001 - phones write these
 _SAID: Final = "write when quiet begins, when it ends and where: 22:00-08:00 Europe/Lisbon"
@@ -18,8 +19,7 @@ _DAYS: Final = 4  # Within so many days every window ends, whatever the clocks d
 _DAY: Final = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Quiet:
+class Quiet(Struct, frozen=True):
     """A window that comes every day. Made by `parse_quiet`; `text` is how it is written."""
 
     start: time

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self
+
+from msgspec import Struct
 
 from rules.topics import matches
 
@@ -31,8 +32,7 @@ class Role(IntEnum):
             raise ValueError(f"role {text!r:.40} is none of {', '.join(cls.__members__)}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """A role on the topics that one of the patterns takes."""
 
     role: Role

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from rules.conditions import EVERYTHING, Where, compile_where
 from rules.event import Event
@@ -14,8 +15,7 @@ from rules.topics import Trie, check_pattern, matches
 __all__ = ["EVERYTHING", "Router", "Subscription", "Verdict", "Where", "compile_where", "explain"]
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Struct, frozen=True):
     """Events of topics that the pattern `topic` takes, and that meet `where`, are told to the destination."""
 
     id: str

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
+
+from msgspec import Struct
 
 from rules.request import RunRequest, Sensed, SkipReason
 from rules.templates import (
@@ -23,8 +25,7 @@ class RuleError(ValueError):
     """A rule that cannot be compiled, or not be applied to what was sensed; begins with the key at fault."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """What a sensor asks for. Made by `compile_rule`.
 
     Templates see the sensed thing's context, and the thing itself as `subject` and `key`.

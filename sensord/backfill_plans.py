@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
+from msgspec import Struct
 
 from notifiers.clock import Clock, to_us
 from sensord.ledger.backfills import NewBackfill, NewPartition, add_partitions, open_backfills, prepare_backfills
@@ -26,8 +26,7 @@ CONCURRENCY = 4
 _CHUNK = 1_000  # Partitions that are written in one transaction: it holds up nobody for long.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(Struct, frozen=True, kw_only=True):
     """What somebody wants. Without `first` from the start of the partitions, without `last` up to now."""
 
     job: str
@@ -39,8 +38,7 @@ class Asked:
     run_config: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Struct, frozen=True, kw_only=True):
     """What will be run: these partitions in this order, `concurrency` at a time; `covered` is how many there were."""
 
     asked: Asked

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from msgspec import Struct, field
 
 from notifiers.bell import Bell
 from notifiers.clock import Clock, from_us, to_us
@@ -46,8 +46,7 @@ _AHEAD = 500  # Partitions that are read at a time.
 _MOST = 100  # Claims of one transaction: a commit holds up nobody for long.
 
 
-@dataclass(slots=True, kw_only=True)
-class _Doing:
+class _Doing(Struct, kw_only=True):
     """One backfill that has not ended. `waits` is why it cannot go on."""
 
     id: str
@@ -58,8 +57,7 @@ class _Doing:
     waits: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(Struct, frozen=True, kw_only=True):
     """How far a backfill has come: its runs that ended by their status, the ids of the open ones, why it waits."""
 
     ended: Mapping[str, int]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from notifiers.channels import Channel
@@ -125,8 +126,7 @@ def _conversations(app: App, channels: Mapping[str, Channel], chats: Chats) -> C
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """A run that is asked for from a chat (`notifiers.chat.Order`)."""
 
     wish: NewRun

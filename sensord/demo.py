@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import anyio
 import orjson
 import yaml
+from msgspec import Struct
 from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -35,8 +35,7 @@ _LOOK_SECONDS = 0.02
 _BAR = 46
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
+class Story(Struct, frozen=True):
     """What became of one file: when it was closed, sensed, started, ended and told, as far as it has come."""
 
     run: str

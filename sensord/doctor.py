@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
+
+from msgspec import Struct
 
 from sensord.cli.client import ApiError, Client, NoWayError, daemon_url, open_client
 from sensord.config import Config
@@ -22,8 +23,7 @@ _LEAST_MB = 200
 _LATE_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One thing that was looked at."""
 
     what: str

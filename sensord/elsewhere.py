@@ -14,12 +14,12 @@ import math
 import random
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
+from msgspec.structs import replace
 
 from notifiers.clock import Clock, from_us, to_us
 from sensord.elsewhere_ending import CANCELLED, ENDINGS, Ending, Pauses, outcome_of

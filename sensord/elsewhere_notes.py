@@ -11,20 +11,20 @@ import json
 import os
 from collections.abc import Collection
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from sensord.secrets import one_line, redact
 
 LOG_BYTES = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
+class Note(Struct, frozen=True, kw_only=True):
     """What is known of one attempt. Times are microseconds since 1970.
 
     `sent`: a request may have arrived, and no answer did. `said`: what the other side answered, as its launcher

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
+
+from msgspec import Struct, field
 
 from rules.event import rfc3339
 from rules.request import PARTITION_END, PARTITION_START
@@ -34,16 +35,14 @@ class UnknownAttemptError(Exception):
     """The other side says that there is no such attempt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Begun:
+class Begun(Struct, frozen=True, kw_only=True):
     """The other side has it: what it said of it (JSON, given back to every later question), and a page about it."""
 
     said: Any
     link: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(Struct, frozen=True, kw_only=True):
     """How an attempt is doing."""
 
     status: Literal["queued", "running"] | Ending

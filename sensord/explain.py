@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from anyio import to_thread
+from msgspec import Struct, field
 from sqlalchemy import Connection, func, or_, select
 
 from notifiers.bus.embedded import from_row
@@ -28,8 +28,7 @@ from sensord.ledger.tables import TERMINAL, run_keys, runs, ticks
 _MANY = 50
 
 
-@dataclass(slots=True)
-class _Story:
+class _Story(Struct):
     """Lines in the order of their times, and what they amount to."""
 
     what: str

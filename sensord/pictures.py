@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import anyio
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from notifiers.chat.answers import insert_answer
@@ -46,8 +46,7 @@ class PictureError(Exception):
     """There is no picture; the text says why, and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Somebody wants a job's picture at a destination, with that run marked."""
 
     job: str

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from anyio import to_thread
+from msgspec import Struct
 from sqlalchemy import Connection, delete, select
 
 from notifiers.chat.retention import prune_acts, prune_answers, prune_buttons, prune_heard
@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 _EVERY = 3600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
+class Kept(Struct, frozen=True, kw_only=True):
     """For how many seconds each kind of history is kept."""
 
     ticks: float

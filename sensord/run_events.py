@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from notifiers.clock import Clock
 from rules.event import Event, Severity, rfc3339
 from rules.quality import SEVERITIES, CheckResult, masked
@@ -23,8 +25,7 @@ SEVERITY = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
+class Hooks(Struct, frozen=True, kw_only=True):
     """The topics on which a job's events are published as well; `mask` are the columns whose values nobody sees."""
 
     success: str | None = None

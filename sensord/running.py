@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup, TaskStatus
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from notifiers.clock import Clock, from_us
 from rules.pacing import backoff
@@ -29,8 +30,7 @@ log = logging.getLogger(__name__)
 _DELAY = timedelta(seconds=2)  # Until a launch that could not be made (a full disk) is tried again.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, kw_only=True):
     """What running needs to know of a job."""
 
     launcher: Launcher

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from rules.request import BACKFILL, PARTITION_END, PARTITION_START, RunRequest
 from rules.templates import TemplateError
@@ -26,16 +27,14 @@ class Unsliceable(ValueError):
     """A job without partitions, or one of which no request can be made; the text says what to write."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Schedule:
+class Schedule(Struct, frozen=True, kw_only=True):
     """A schedule with partitions that starts the job: its keys, and its rule."""
 
     config: ScheduleConfig
     rule: Rule
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sliced:
+class Sliced(Struct, frozen=True, kw_only=True):
     """A job as backfills see it. `schedules` are those with partitions, by the names of their sensors."""
 
     job: str

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, Literal
+
+from msgspec import Struct
 
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
@@ -23,8 +24,7 @@ _PREFIX = "sensord_"
 _NOBODY = Token(id="", name="", hash=sha256(b"nobody").hexdigest(), publish=(), read=(), expires_at=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(Struct, frozen=True):
     """What may be done: patterns of topics to publish on and to read. None: everything, there and elsewhere."""
 
     name: str | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from notifiers.clock import from_us
@@ -18,8 +18,7 @@ from sensord.ledger.wishes import NewRun
 from sensord.run_events import About
 
 
-@dataclass(slots=True, kw_only=True)
-class Work:
+class Work(Struct, kw_only=True):
     """One run that is not over, with the attempt that is next or now."""
 
     run: Run

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct, field
 
 from notifiers.message import Message
 from rules.pacing import Window
@@ -54,8 +55,7 @@ class DeliveryError(Exception):
         self.uncertain = uncertain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """One API call's worth of a message: JSON, made by the channel that will send it, opaque to others.
 
     `text` is the plain text that a person will see in this part. `key` names this part of this delivery, the
@@ -71,8 +71,7 @@ class Part:
     aloud: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
+class Receipt(Struct, frozen=True, kw_only=True):
     """The service's word that a part arrived: its id there, and what it takes to edit or answer it later."""
 
     id: str

@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from notifiers.channels import Part
 from notifiers.message import Attachment, Button, Link, Message, Pre, Table, Text
@@ -45,8 +47,7 @@ Style = Literal["plain", "bold", "italic", "header", "pre", "link", "table"]
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """A stretch of plain text with one look. `data` is a link's address, or a native table's cells."""
 
     text: str

@@ -6,12 +6,12 @@ import base64
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
+from msgspec import Struct
 from pydantic import Field, field_validator
 
 from notifiers.channels import DeliveryError, Part, Reason, Receipt, telegram_text
@@ -79,8 +79,7 @@ class TelegramConfig(Settings):
         return value.rstrip("/")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A chat, by id or @name, and one of its topics. The General topic is none: its id must not be sent."""
 
     chat: int | str

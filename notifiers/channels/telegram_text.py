@@ -25,8 +25,9 @@ import base64
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from notifiers.channels import Part
 from notifiers.message import Attachment, Button, Link, Message, Pre, Table, Text
@@ -68,8 +69,7 @@ _URL = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(Struct, frozen=True):
     """A stretch of the whole text, in characters, that is shown as `kind`."""
 
     start: int
@@ -78,8 +78,7 @@ class _Span:
     url: str = ""
 
 
-@dataclass(slots=True)
-class _Flow:
+class _Flow(Struct):
     """The whole text as it grows, with its spans, and the files that go along."""
 
     pieces: list[str] = field(default_factory=list)

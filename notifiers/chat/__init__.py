@@ -7,9 +7,10 @@ go out as messages through the same deliveries as everything else.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """Where something stands in what a chat's service tells: `of` names the service and account, `number` grows.
 
     `ordered`: whatever comes after it has a greater number. What is posted to us may come late. Where the service
@@ -33,16 +33,14 @@ class Heard:
     id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(Struct, frozen=True):
     """Who wrote: `id` is the service's word (`telegram:123`); `name` is their own, bounded, and never to be trusted."""
 
     id: str
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where it was written. `destination` is where an answer goes; a thread's `chat` is the chat it is in."""
 
     destination: str
@@ -50,8 +48,7 @@ class Place:
     private: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(Struct, frozen=True, kw_only=True):
     """Somebody wrote `text`; `me` is the bot's own name, by which commands are addressed to it.
 
     `typed` is what stands before a command's name there, where answers say what to type: `/` or `/sensord `. `replies`
@@ -69,8 +66,7 @@ class Said:
     language: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shut:
+class Shut(Struct, frozen=True, kw_only=True):
     """The bot was removed from a chat, blocked or silenced (`open` False), or it may write there again.
 
     A place whose chat is `slack:` is every chat of the service.
@@ -83,8 +79,7 @@ class Shut:
     why: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Moved:
+class Moved(Struct, frozen=True, kw_only=True):
     """A chat has another id from now on; both are destinations."""
 
     heard: Heard
@@ -92,8 +87,7 @@ class Moved:
     new: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pressed:
+class Pressed(Struct, frozen=True, kw_only=True):
     """Somebody pressed a button.
 
     `data` is the nonce it carried, `message` the id of the message it stands in, `answer` what the service wants back
@@ -108,8 +102,7 @@ class Pressed:
     answer: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filled:
+class Filled(Struct, frozen=True, kw_only=True):
     """Somebody sent a form: `data` is the nonce that it carried, `values` what stands in its fields, by their places.
 
     A field that was left empty is missing, or None; where one of several was to be chosen, it is that one's place.
@@ -138,8 +131,7 @@ class Room(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parameter:
+class Parameter(Struct, frozen=True, kw_only=True):
     """One parameter of a job. `wanted` says in words what kind of value it takes; `choices` are all, where few are.
 
     `kinds` are JSON Schema's names of the kinds; none are any.

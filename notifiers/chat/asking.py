@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from notifiers.chat import Person, Place, Room, Said, Standing
 from notifiers.chat.looking import Held
@@ -15,8 +16,7 @@ from rules.rights import Grant, may_see, may_tell
 from rules.topics import matches
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Struct, frozen=True, kw_only=True):
     """A command, who typed it where, what they may do, and what the place is told of. `now` in microseconds."""
 
     said: Said

@@ -11,10 +11,11 @@ import base64
 import re
 import secrets
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, RowMapping, select, update
 
 from notifiers.bus.embedded import from_row
@@ -57,8 +58,7 @@ _NONCE = re.compile("[A-Za-z0-9_-]{32}")
 _CHUNK = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offered:
+class Offered(Struct, frozen=True, kw_only=True):
     """A button as it is kept. `used` is who used it."""
 
     nonce: str
@@ -237,8 +237,7 @@ def _same(button: Offered) -> ColumnElement[bool]:
     return same & (chat_buttons.c.destination == button.destination) if button.deed in LOCAL else same
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Showing:
+class Showing(Struct, frozen=True, kw_only=True):
     """What messages are to say from now on. `instead` is said where a message cannot be changed any more."""
 
     button: Offered

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from notifiers.chat.dialogue_tables import chat_choices, chat_dialogues
@@ -18,8 +18,7 @@ HELD_US: Final = 30 * 60_000_000
 _NONCE = re.compile("[A-Za-z0-9_-]{32}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialogue:
+class Dialogue(Struct, frozen=True, kw_only=True):
     """One dialogue; see its table."""
 
     id: str
@@ -33,8 +32,7 @@ class Dialogue:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(Struct, frozen=True, kw_only=True):
     """A button under a question."""
 
     nonce: str
@@ -42,8 +40,7 @@ class Choice:
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class Offer(Struct, frozen=True, kw_only=True):
     """A choice as it is kept, with its dialogue as that is now; `step` is where it was offered."""
 
     dialogue: Dialogue

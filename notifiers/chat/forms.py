@@ -7,10 +7,11 @@ nonce: kept before it is shown, so that whoever sends it is known after a restar
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Final
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from notifiers.chat import Daemon, Filled, Parameter, Place, Room, Said
@@ -30,8 +31,7 @@ _PLACE: Final = "form "
 _LEFT_OUT: Final = object()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class Form(Struct, frozen=True, kw_only=True):
     """What is to be shown to one person: fields for the parameters, in their order, and the nonce to send with them."""
 
     job: str
@@ -39,8 +39,7 @@ class Form:
     parameters: Sequence[Parameter]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(Struct, frozen=True, kw_only=True):
     """What became of a form: `act`, to be settled, answers `to`; else what is wrong, by the places of fields."""
 
     act: Act | None = None

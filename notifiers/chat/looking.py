@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from notifiers.bus.embedded import from_row
@@ -19,8 +19,7 @@ MOST_TOPICS = 2000
 """So many topics are looked through; who has more narrows the question."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A subscription of a place, under whichever of the place's names it was made."""
 
     id: str

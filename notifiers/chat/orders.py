@@ -8,10 +8,10 @@ transaction that ends it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from notifiers.chat import Daemon, Order, Parameter, wording

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import Connection, select, update
 
 from notifiers.chat import Person
@@ -22,8 +22,7 @@ new_token: Callable[[], str] = lambda: secrets.token_urlsafe(24)  # noqa: E731 -
 """192 random bits as 32 characters of those that a deep link takes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Invite:
+class Invite(Struct, frozen=True, kw_only=True):
     """An invitation to be kept. Times in microseconds."""
 
     token: str
@@ -32,8 +31,7 @@ class Invite:
     expires_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Removed:
+class Removed(Struct, frozen=True, kw_only=True):
     """Somebody is no longer a guest."""
 
     person: str

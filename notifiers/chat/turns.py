@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 from sqlalchemy import Connection, delete, select, update
 
 from notifiers.bus.embedded import append
@@ -32,8 +32,7 @@ within minutes, and within a day where an app of Slack asked for that.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
+class Done(Struct, frozen=True, kw_only=True):
     """Something a person did from a chat, or was refused: an audit row, and an event on `chat.<act>`.
 
     `told_here` sends the event itself to the place, beside whoever is subscribed.
@@ -49,8 +48,7 @@ class Done:
     told_here: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """What a turn amounts to: an answer to the place, what was done, and a notice to the owner.
 
     `changed` says that destinations or subscriptions are not what they were. `rows` are deliveries that the turn made
@@ -70,8 +68,7 @@ Act = Callable[[Connection], Reply]
 """Runs inside the transaction, on the writer's thread, and may run again after a rollback."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class Turn(Struct, frozen=True, kw_only=True):
     """What is to be settled. `now` in microseconds."""
 
     heard: Heard
@@ -81,8 +78,7 @@ class Turn:
     new_id: Callable[[], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """What became of a turn. `again`: it was settled before, and nothing happened now."""
 
     waiting: tuple[Waiting, ...] = ()

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
+
+from msgspec import Struct, field
 
 LANGUAGES: Final = ("en", "ru")
 """The languages there are: English is that of the templates, the others have a catalogue."""
@@ -57,8 +58,7 @@ Reading = tuple[str | None, str | None]
 """A language and a zone, as far as somebody says them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Readers:
+class Readers(Struct, frozen=True):
     """Who reads what is told to each subscription and each destination, where those say so: language and zone."""
 
     subscriptions: Mapping[str, Reading] = field(default_factory=dict)

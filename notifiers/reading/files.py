@@ -19,10 +19,10 @@ types:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
+from msgspec import Struct, field
 
 MAX_BYTES: Final = 256 * 1024
 MAX_ENTRIES: Final = 50
@@ -50,8 +50,7 @@ class TemplateFileError(ValueError):
         self.line = line
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A mapping of texts, and where it stands. What `but` holds is a list of words."""
 
     texts: Mapping[str, str]
@@ -64,8 +63,7 @@ class Entry:
         return self.texts.get(name)
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """What is said of events of one type. None: nothing is said about that here."""
 
     title: tuple[Entry, ...] | None = None
@@ -78,8 +76,7 @@ class Section:
             yield from part or ()
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateFile:
+class TemplateFile(Struct, frozen=True):
     """One file. `types` are by what follows the family's name in an event's type; `words` by their names."""
 
     every: Section = field(default_factory=Section)
@@ -122,8 +119,7 @@ def _composed(content: bytes) -> Any:
         raise TemplateFileError("it is no YAML text", 1) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(Struct, frozen=True):
     """A node of YAML, read as what is expected of it."""
 
     node: Any

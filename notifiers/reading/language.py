@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from importlib.resources import files
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from jinja2.runtime import Undefined
+from msgspec import Struct
 
 from notifiers.reading import Reader
 from notifiers.zones import zone_of
@@ -54,8 +54,7 @@ def language(reader: Reader) -> Language:
     return Translated(reader.lang, zone, Locale.parse(reader.lang), catalogue(reader.lang))
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
+class Language(Struct, frozen=True):
     """English; others say the same by their catalogue. Each method takes anything, and shows what it does not know."""
 
     lang: str
@@ -188,8 +187,7 @@ class Language:
         return f"{local:%d %b %H:%M}"
 
 
-@dataclass(frozen=True, slots=True)
-class Translated(Language):
+class Translated(Language, frozen=True):
     """A language with a catalogue; numbers, units and dates are those of Babel's locale data (CLDR)."""
 
     locale: Locale

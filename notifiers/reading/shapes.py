@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
+
+from msgspec import Struct
 
 from notifiers.message import Block, Link, Pre, Table, Text
 from notifiers.reading.files import Entry, Section
@@ -67,8 +68,7 @@ class TemplateFault(Exception):
         self.line = entry.line
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """How events of one type are said."""
 
     titles: Sequence[tuple[Entry, Title]]

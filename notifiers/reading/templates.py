@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from notifiers.message import Message, Pre, Text
 from notifiers.reading import ENGLISH, LANGUAGES, Reader
@@ -39,8 +40,7 @@ _READERS: Final = 64
 _TOLD: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """A team's template that cannot be used: its file, the line, and why."""
 
     file: str
@@ -51,8 +51,7 @@ class Broken:
         return f"{self.file}, line {self.line}: {self.why}"
 
 
-@dataclass(frozen=True, slots=True)
-class Own:
+class Own(Struct, frozen=True):
     """A team's own files, by language (empty: whatever the language) and name; and what of them cannot be read."""
 
     files: Mapping[tuple[str, str], TemplateFile] = field(default_factory=dict)
@@ -93,8 +92,7 @@ def read_own(folder: Path) -> Own:
     return Own(found, tuple(broken))
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(Struct, frozen=True):
     """Says things to one reader. Both are total."""
 
     language: Language

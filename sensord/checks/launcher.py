@@ -9,13 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
 import orjson
+from msgspec import Struct
+from msgspec.structs import asdict
 from sqlalchemy import Connection, select
 
 from notifiers.bus.embedded import append
@@ -36,8 +38,7 @@ from sensord.run_events import About, Hooks, quality_event
 _AT_ONCE = max(2, os.cpu_count() or 1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checking:
+class Checking(Struct, frozen=True, kw_only=True):
     """What all checked launchers of a daemon share. `by_sensor` are the checks of each sensor that has some."""
 
     database: LedgerDatabase

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from rules.checks import Check, CheckError, read_checks
 from rules.templates import TemplateError, TextTemplate, compile_text
@@ -40,8 +41,7 @@ SCHEMA: dict[str, Any] = {
 """JSON Schema of the key. What a check itself may be is said by `rules.checks`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checks:
+class Checks(Struct, frozen=True, kw_only=True):
     """Which checks a file undergoes, and which file. `timeout` is seconds and `memory` bytes, of the process."""
 
     file: TextTemplate

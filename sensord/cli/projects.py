@@ -87,7 +87,7 @@ def _check_environments(context: typer.Context) -> None:
 
 
 def _check_as_json(context: typer.Context) -> None:
-    from dataclasses import asdict
+    from msgspec.structs import asdict
 
     from sensord.cli.show import as_json
     from sensord.config import ConfigError, load

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Self
 
+from msgspec import Struct
 from pydantic import Field, GetJsonSchemaHandler, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -60,8 +60,7 @@ SOURCES: tuple[tuple[str, type[Settings]], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
+class _Chosen(Struct, frozen=True):
     """The part's kinds that were found, and its raw values, on their way through pydantic."""
 
     kinds: tuple[str, ...]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from sensord.secrets import one_line
 
@@ -15,8 +16,7 @@ Loc = tuple[str | int, ...]
 _BARE = re.compile(r"[\w-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A spot in a file as it was named on the way in; lines and columns count from 1, 0 is the whole file."""
 
     file: str
@@ -27,8 +27,7 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One thing to mend. With `expected`, `found` is a value; without, it is what is wrong, in words.
 
     No field holds the value of a secret, nor of anything that `${…}` put in.

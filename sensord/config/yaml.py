@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
+from msgspec import Struct, field
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 100_000
@@ -46,8 +46,7 @@ class YamlError(Exception):
         self.hint = hint
 
 
-@dataclass(slots=True, eq=False)
-class Node:
+class Node(Struct, eq=False):
     """A scalar (`text`, and whether it was `plain`), a list (`items`) or a mapping (`items`: key, value, key, …)."""
 
     kind: Literal["scalar", "list", "mapping"]

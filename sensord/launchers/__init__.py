@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from rules.quality import CheckResult, failing, why_failed
 
 Ending = Literal["succeeded", "failed", "cancelled", "lost"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
+class Run(Struct, frozen=True, kw_only=True):
     """One attempt of a run, as a launcher needs it. `token` names this attempt and no other, for ever."""
 
     id: str
@@ -33,8 +34,7 @@ class Run:
         return f"{self.id}.{self.attempt}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(Struct, frozen=True, kw_only=True):
     """How an attempt ended. Unknown is `lost`, never `succeeded`. `error` is one line for a person.
 
     `final`: another attempt would come to the same, so there is none. `blocked_by` is the check because of which

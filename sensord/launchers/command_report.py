@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+from msgspec import Struct, field
 
 from rules.living import Progress, read_progress
 from rules.quality import CheckResult, read_result
@@ -32,8 +32,7 @@ _MAX_NOTES = 20
 _MAX_LOGS = 100
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """A report as far as it could be understood; `errors` says what could not."""
 
     metadata: dict[str, Any] = field(default_factory=dict)

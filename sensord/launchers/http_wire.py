@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anyio
+from msgspec import Struct
 
 from notifiers.channels.webhook_guard import PrivateAddressError, public_socket
 from notifiers.clock import Clock
@@ -32,8 +32,7 @@ _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
 _NEXT = re.compile(r'<([^<>\s]{1,2000})>[^<>,]*?;\s*rel="?next"?')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(Struct, frozen=True, kw_only=True):
     """An answer: its JSON (None where it is none), and the little of its text that may be shown."""
 
     status: int

@@ -12,11 +12,11 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
+from msgspec.structs import replace
 from pydantic import BeforeValidator, Field, field_validator
 
 from notifiers.settings import Settings

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection, delete, func, select, update
 
 from notifiers.bus.embedded import append
@@ -25,8 +25,7 @@ UNDER_WAY = ("queued", "running")
 _SLICE = 5_000  # Rows that one transaction deletes: it holds up nobody for longer than a few hundredths of a second.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewBackfill:
+class NewBackfill(Struct, frozen=True, kw_only=True):
     """A backfill that is asked for. `run_config` is JSON; times in microseconds."""
 
     id: str
@@ -41,8 +40,7 @@ class NewBackfill:
     created_at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewPartition:
+class NewPartition(Struct, frozen=True, kw_only=True):
     """One partition of a backfill at its place; times in microseconds, None where it is no window of time."""
 
     backfill: str
@@ -52,8 +50,7 @@ class NewPartition:
     ends_at: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(Struct, frozen=True, kw_only=True):
     """The next partitions of a backfill, from that position on, each with the run that is to be its own."""
 
     backfill: str
@@ -61,8 +58,7 @@ class Claim:
     runs: Sequence[NewRun]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class End:
+class End(Struct, frozen=True, kw_only=True):
     """What a backfill came to, and the event that says so. `counts` is JSON: how many of its runs ended how."""
 
     backfill: str

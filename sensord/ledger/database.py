@@ -9,11 +9,11 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
 from anyio import to_thread
+from msgspec import Struct
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
@@ -33,8 +33,7 @@ _GATHER_SECONDS = 0.003
 _PATIENCE_SECONDS = 0.025  # The same where nobody waits for any of it to go on.
 
 
-@dataclass(slots=True)
-class _Job:
+class _Job(Struct):
     """What one caller handed over: its items stand or fall together."""
 
     op: Op[Any, Any]

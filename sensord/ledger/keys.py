@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
+from msgspec import Struct
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Connection, delete, select, update
 
 from notifiers.database import execute_rows, insert_rows
@@ -115,8 +116,7 @@ def forget_keys(conn: Connection, batch: Sequence[Key]) -> list[str | None]:
     return [conn.scalar(delete(run_keys).where(*_is(key)).returning(run_keys.c.run)) for key in batch]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expiry:
+class Expiry(Struct, frozen=True, kw_only=True):
     """Keys to let go of: claimed before that many microseconds since 1970; of one sensor or job, or of all.
 
     `after` is how far it has come: the last key that was looked at; with an empty run_key, all of that sensor and job.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection, select, update
 
 from notifiers.bus.embedded import append
@@ -15,8 +15,7 @@ from rules.event import Event
 from sensord.ledger.tables import TERMINAL, runs
 
 
-@dataclass(slots=True, kw_only=True)
-class Step:
+class Step(Struct, kw_only=True):
     """One step of one attempt: what the row becomes, and the events that say so. Times in microseconds.
 
     `status` is `running` (started), a terminal one (ended), or `queued` (the next attempt, at

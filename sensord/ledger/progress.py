@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from sqlalchemy import Connection, select
 
 from notifiers.bus.embedded import append
@@ -12,8 +12,7 @@ from rules.event import Event
 from sensord.ledger.tables import runs
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
+class Reported(Struct, frozen=True):
     """How far an attempt of a run says it is."""
 
     run: str

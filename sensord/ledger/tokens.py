@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from msgspec import Struct
 from sqlalchemy import Connection, or_, select, update
 
 from notifiers.bus.embedded import append
@@ -18,8 +18,7 @@ from sensord.ledger.tables import tokens
 SOURCE = "sensord:tokens"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
+class Token(Struct, frozen=True, kw_only=True):
     """One that holds. `hash` is the SHA-256 of its secret half, in hexadecimal. Times in microseconds."""
 
     id: str
@@ -34,8 +33,7 @@ class Token:
         return {"name": self.name, "publish": self.publish, "read": self.read, "expires_at": _time(self.expires_at)}
 
 
-@dataclass(frozen=True, slots=True)
-class NewToken:
+class NewToken(Struct, frozen=True):
     """Somebody makes a token; `event` is the id of the event that says so."""
 
     token: Token
@@ -43,8 +41,7 @@ class NewToken:
     event: str
 
 
-@dataclass(frozen=True, slots=True)
-class Revoked:
+class Revoked(Struct, frozen=True):
     """Somebody ends a token; `event` is the id of the event that says so."""
 
     name: str

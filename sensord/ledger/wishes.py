@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from rules.event import Event
 from rules.keys import ONCE, KeyRule
 
 
 # Not frozen: that takes twice as long, and a burst makes thousands.
-@dataclass(slots=True, kw_only=True)
-class NewRun:
+class NewRun(Struct, kw_only=True):
     """A run that is wished for, with the event that says so. `run_key` None: it runs always."""
 
     id: str
@@ -31,8 +30,7 @@ class NewRun:
     supersedes: str | None = None  # or this one took it from that run, which is to be cancelled.
 
 
-@dataclass(slots=True, kw_only=True)
-class Tick:
+class Tick(Struct, kw_only=True):
     """One sensed thing and what the rule made of it: runs, or the reason for none (`skipped`, `error`).
 
     A tick whose outcome is `cursor` moves the cursor and leaves no record of its own.

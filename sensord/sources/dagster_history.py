@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from rules.request import Sensed
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(Struct, frozen=True):
     """One thing that happened: a run ended, an asset was materialised.
 
     `at`: the millisecond that it is listed under; `began`: the one that it really happened in, which may be earlier.
@@ -25,8 +25,7 @@ class Happened:
     what: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """What is listed of a span of time; `whole`: that is all there is. `upto`: the last moment of what is listed.
 
     What nobody wants is counted in `upto`, but is not among `things`.

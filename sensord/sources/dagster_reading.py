@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from notifiers.clock import Clock, from_us, to_us
 from rules.event import rfc3339
@@ -37,8 +39,7 @@ class Sink(Protocol):
         """See `Emit`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where a sensor is, in milliseconds of Dagster's clock: read up to there, of what happened after `since`."""
 
     upto: int

@@ -6,9 +6,9 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import anyio
+from msgspec import Struct
 
 from notifiers.clock import Clock
 from sensord.sources.directory_ready import Finding, Verdict, Version
@@ -68,8 +68,7 @@ class Alarms:
             race.cancel_scope.cancel()
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct):
     """One file that is not whole yet; `since` is when this version of it was first seen."""
 
     folder: Folder

@@ -14,10 +14,11 @@ import os
 import signal
 import stat
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Literal
+
+from msgspec import Struct
 
 from sensord.sources.directory_tree import Folder, FolderGoneError, open_folder
 
@@ -28,8 +29,7 @@ FOREIGN_AGE = 3600.0
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """What tells one state of a file from another."""
 
     size: int
@@ -43,8 +43,7 @@ class Version:
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """What one look at one name showed.
 
     No `version`: there is no regular file of that name, or it is known, or (`trouble`) the system would not say.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from rules.printable import printable
 from sensord.sources.directory_mounts import shared_here
 from sensord.sources.directory_tree import Folder, RootLostError, open_root
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True):
     """The watched folder as it was opened.
 
     `identity` names it over restarts. `shared` is the type of a file system that others change too, else None.

@@ -11,8 +11,9 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from rules.printable import printable
 from sensord.sources.directory_memory import Memory
@@ -43,8 +44,7 @@ class Watch(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Step:
+class Step(Struct):
     """What one step of a walk saw, in order."""
 
     found: list[tuple[Folder, bytes]] = field(default_factory=list)
@@ -55,8 +55,7 @@ class Step:
     ended: bool = False
 
 
-@dataclass(slots=True)
-class Walk:
+class Walk(Struct):
     """All the listing of one watched folder.
 
     `urgent` is filled by others at any time and served first: a folder to list again, or a name that may be a new

@@ -15,10 +15,10 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import anyio
+from msgspec import Struct
 
 # What releases 6 and 7 have in common: Dagster wants a 6, and may be installed beside us.
 from watchdog.observers.inotify_c import InotifyConstants, inotify_add_watch, inotify_init, inotify_rm_watch
@@ -65,8 +65,7 @@ class Listener(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class _Ear:
+class _Ear(Struct, eq=False):
     """One folder of one listener."""
 
     listener: Listener

@@ -18,8 +18,9 @@ import select
 import signal
 import socket
 import time
-from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from msgspec import Struct
 
 from sensord.sources import python_child
 
@@ -30,8 +31,7 @@ _GONE_WITHIN = 1.0  # Seconds that processes get to be gone; one that waits for 
 _PAGE = resource.getpagesize()
 
 
-@dataclass(slots=True)
-class _Process:
+class _Process(Struct):
     """One sensor's process, ended or not, until it is buried."""
 
     id: int

@@ -6,11 +6,11 @@ import logging
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import anyio
+from msgspec import Struct, field
 from sqlalchemy import Connection, select
 
 from notifiers.clock import Clock
@@ -36,8 +36,7 @@ class EvaluationError(OSError):
     """The sensor cannot be evaluated; the text says why, for a person."""
 
 
-@dataclass(slots=True)
-class _Heard:
+class _Heard(Struct):
     """What an evaluation said until now. `end` is how it ended, once it did."""
 
     sensed: list[Sensed] = field(default_factory=list)

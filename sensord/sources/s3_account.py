@@ -6,7 +6,6 @@ import logging
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -14,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import anyio
 from anyio.to_thread import run_sync
+from msgspec import Struct
 
 from sensord.secrets import one_line
 from sensord.sources.s3 import S3Config
@@ -25,8 +25,7 @@ _SHOWN = 300
 _shared: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """Where the bucket is: the URL before the query, its region, and how to get there."""
 
     session: Any

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
+
+from msgspec import Struct
 
 from sensord.sources.s3_objects import UNVERSIONED
 
@@ -17,8 +18,7 @@ _PLAIN = "ceph:"
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """An object that was made, says a message. `etag` and `size` are None where it does not say.
 
     `order` tells which of two uploads of one key was the later: it sorts after the other.
@@ -33,8 +33,7 @@ class Notice:
     order: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class News:
+class News(Struct, frozen=True):
     """What a message says: of which buckets it is, and which objects were made. Other news of objects makes none."""
 
     buckets: frozenset[str]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from typing import Protocol
+
+from msgspec import Struct
 
 from rules.globs import Globs
 from rules.printable import printable
@@ -25,8 +26,7 @@ class Marks(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True):
     """One version of one object.
 
     `etag` has no quotes; `modified` is RFC 3339, or empty; `version` is None where the bucket keeps no versions, or it

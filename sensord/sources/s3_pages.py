@@ -8,12 +8,13 @@ missing or empty somewhere, each object is read by itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
 from lxml import etree  # type: ignore[import-untyped]
+from msgspec import Struct
+from msgspec.structs import replace
 
 from sensord.sources.s3_objects import UNVERSIONED, Marks, Version, tags_of
 
@@ -29,8 +30,7 @@ class NotAPageError(ValueError):
     """An answer that is no page of a listing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """What a page holds. The first seven are columns of the objects that are taken, in the order of their keys.
 
     `ids` and `latest` are empty where only the newest version of each key is listed; else the older of two versions of

@@ -13,6 +13,7 @@ from math import inf
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from msgspec import Struct
 
 from sensord.sources.s3_listing import Bucket
 from sensord.sources.s3_pages import Page
@@ -23,8 +24,7 @@ _PIECES_EACH = 4
 _LAST = "\U0010ffff"
 
 
-@dataclass(slots=True, eq=False)
-class Part:
+class Part(Struct, eq=False):
     """Keys that begin with `prefix`, after the key `after`, up to those that begin with `last` (None: all)."""
 
     prefix: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from aiohttp import web
+from msgspec import Struct, field
 
 from sensord.web.body import checked_text
 from sensord.web.problems import Problem, shown
@@ -19,8 +19,7 @@ MAX_LIMIT = 1000
 Schema = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True, kw_only=True):
     """A method and a path with its handler. `path` has `{id}` for an id and `{name}` for a job or sensor.
 
     `query` is name → (schema, description); `body` the JSON Schema of a body, where there may be one; `answers`
@@ -47,8 +46,7 @@ class Endpoint:
         return self.path.replace("{id}", f"{{id:{ID}}}").replace("{name}", f"{{name:{NAME}}}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
+class Page(Struct, frozen=True, kw_only=True):
     """What a list was asked for: how much, after what, with which values of which fields."""
 
     limit: int

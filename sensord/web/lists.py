@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from notifiers.listing import (
@@ -39,8 +39,7 @@ _NUMBER = "[0-9]{1,18}"
 Answer = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
+class Listing(Struct, frozen=True, kw_only=True):
     """A list: its path, the fields that it can be filtered by, the form of its cursor, and who reads it.
 
     A filter given more than once means any of the values where `several` says so.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -13,6 +12,7 @@ from typing import cast
 import anyio
 from aiohttp import web
 from anyio import to_thread
+from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from notifiers.clock import from_us

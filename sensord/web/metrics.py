@@ -5,11 +5,11 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from msgspec import Struct, field
 from sqlalchemy import Connection, func, select
 
 from notifiers.clock import to_us
@@ -26,8 +26,7 @@ if TYPE_CHECKING:  # Loaded by the first scrape: a twentieth of the daemon's who
 _RUN_TYPES = {f"run.{what}": what for what in SEVERITY}
 
 
-@dataclass(slots=True)
-class _Seen:
+class _Seen(Struct):
     """What was counted so far, and up to where in each of the two logs."""
 
     event: int = 0
@@ -37,8 +36,7 @@ class _Seen:
     ticks: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Now:
+class _Now(Struct, frozen=True):
     open_runs: Mapping[tuple[str, str], int]
     deliveries: Mapping[tuple[str, str], int]
     oldest_pending: int | None

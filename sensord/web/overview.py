@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
+from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from notifiers.tables import deliveries, destinations
@@ -22,8 +22,7 @@ from sensord.web.stream import newest
 _BAD = ("failed", "lost")
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
+class _Facts(Struct, frozen=True):
     runs: Counter[str]
     open: Counter[str]
     undelivered: dict[str, int]

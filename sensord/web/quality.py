@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rules.event import Event
 from rules.quality import MASK, MAX_DETAIL, bounded_row, bounded_sample, is_masked, masked_row, masked_sample

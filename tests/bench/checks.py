@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import anyio
+from msgspec.structs import asdict
 
 from rules.checks import read_checks
 from sensord.checks.process import ask

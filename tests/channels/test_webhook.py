@@ -8,7 +8,6 @@ import socket
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import anyio
 import pytest
 from hypothesis import given, settings
+from msgspec.structs import replace
 from pydantic import ValidationError
 
 import notifiers.channels.webhook as webhook_module

@@ -200,6 +200,6 @@ def test_the_message_says_which_rows_of_how_many_how_often_and_the_trend() -> No
 def test_whatever_a_result_says_has_a_message(data: dict[str, Any]) -> None:
     for passed in (True, False):
         event = result(passed)
-        message = to_message(Event(**{**{n: getattr(event, n) for n in event.__slots__}, "data": data}))
+        message = to_message(Event(**{**{n: getattr(event, n) for n in event.__struct_fields__}, "data": data}))
         assert message.title.startswith("load: check")
         assert all(isinstance(part, str) for fact in message.facts for part in fact)

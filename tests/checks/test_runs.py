@@ -262,7 +262,8 @@ async def test_a_file_that_cannot_be_found_out_is_a_failed_check(
     launcher = CheckedLauncher(Inner(), shared, read_settings(checks), Hooks(), tmp_path)
     run = a_run(tmp_path)
     outcome = await launcher.launch(
-        Run(**{**{name: getattr(run, name) for name in run.__slots__}, "run_config": {"path": path}}), lambda _at: None
+        Run(**{**{name: getattr(run, name) for name in run.__struct_fields__}, "run_config": {"path": path}}),
+        lambda _at: None,
     )
     assert outcome.status == "failed"
     assert said in outcome.error

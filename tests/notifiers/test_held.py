@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import orjson
+from msgspec.structs import replace
 
 from notifiers.subscriptions import Ended, end_subscriptions
 from rules.event import Severity

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from rules.quality import MAX_CELL, MAX_ROWS
 from tests.web.site import Site
