@@ -23,7 +23,7 @@ import anyio
 from anyio import to_thread
 
 from notifiers.clock import Clock
-from sensord.launchers.command import ENVIRONMENT
+from sensord.launchers.command_starting import allowed
 from sensord.launchers.dagster import DagsterJobConfig
 from sensord.launchers.python import PythonConfig
 from sensord.secrets import one_line, redact
@@ -199,7 +199,7 @@ class _Module:
         return await to_thread.run_sync(lambda: all(_version(path) == seen for path, seen in files.items()))
 
     async def _ask(self) -> Mapping[str, Any]:
-        env = {name: os.environ[name] for name in os.environ if name in ENVIRONMENT or name.startswith("LC_")}
+        env = allowed(os.environ)
         try:
             with anyio.CancelScope(shield=True):  # Cancelled half-way, it would be nobody's.
                 process = await anyio.open_process(

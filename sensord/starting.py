@@ -15,13 +15,15 @@ def run_here(path: Path | None) -> int:
     """Run the daemon of this configuration file; the exit code: 2 where it is wrong, with every problem said."""
     with interpreter.loading(), interpreter.importing_beside("aiohttp"):
         from sensord.config import ConfigError, load
-        from sensord.daemon import run_daemon
+        from sensord.launchers.command_starting import starting_beside
 
         try:
             config = load(path)
         except ConfigError as error:
             sys.stderr.write(f"{error}\n")
             return WRONG
+        with starting_beside(config.state):
+            from sensord.daemon import run_daemon
     return run_daemon(config)
 
 

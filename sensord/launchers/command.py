@@ -1,10 +1,10 @@
 """Jobs that are a command on this machine.
 
-A command's process gets a small part of the daemon's environment (ENVIRONMENT below, and every LC_*; so neither
-secrets nor PYTHONPATH), the job's own `env`, and the SENSORD_* variables. It leads a session and a process group of
-its own, reads nothing, and writes to one log. It goes on when the daemon ends, is killed or is upgraded: a supervisor
-process that outlives the daemon knows how it ended. A timeout or a cancellation ends its whole group, first politely
-(TERM), then for certain (KILL); what it leaves in the background when it ends by itself is left alone.
+A command's process gets a small part of the daemon's environment (ENVIRONMENT in `command_starting`, and every LC_*;
+so neither secrets nor PYTHONPATH), the job's own `env`, and the SENSORD_* variables. It leads a session and a process
+group of its own, reads nothing, and writes to one log. It goes on when the daemon ends, is killed or is upgraded: a
+supervisor process that outlives the daemon knows how it ended. A timeout or a cancellation ends its whole group, first
+politely (TERM), then for certain (KILL); what it leaves in the background when it ends by itself is left alone.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ from rules.templates import TemplateError, compile_text
 from sensord.launchers import Outcome, Run, Started
 from sensord.launchers.command_link import Link
 from sensord.launchers.command_outcome import outcome_of
+from sensord.launchers.command_starting import LINGER, allowed
 from sensord.launchers.command_talk import Followed, State
 
-ENVIRONMENT = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV",
-)  # fmt: skip
 GRACE = 10.0
 LOG_LIMIT = 16 * 1024 * 1024
 _RUN_ID = re.compile(r"[0-9a-f-]{36}")
@@ -52,7 +50,7 @@ class UnlaunchableError(ValueError):
 
 @asynccontextmanager
 async def open_commands(
-    state: Path, *, clock: Clock, linger: float = 5.0, environ: Mapping[str, str] | None = None
+    state: Path, *, clock: Clock, linger: float = LINGER, environ: Mapping[str, str] | None = None
 ) -> AsyncIterator[Commands]:
     """The link to the state folder's supervisor, which is started when there is none; made once for each daemon.
 
@@ -60,9 +58,7 @@ async def open_commands(
     its last run. On leaving, runs go on. Raises SupervisorUnavailableError if there is no supervisor to be had.
     """
     folder = _made(state)
-    given = os.environ if environ is None else environ
-    allowed = {name: value for name, value in given.items() if name in ENVIRONMENT or name.startswith("LC_")}
-    link = Link(folder, clock, linger, allowed)
+    link = Link(folder, clock, linger, allowed(os.environ if environ is None else environ))
     try:
         async with anyio.create_task_group() as tasks:
             await tasks.start(link.run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,12 +14,10 @@ from anyio.abc import SocketAttribute, SocketStream, TaskStatus
 
 from notifiers.clock import Clock, to_us
 from sensord.launchers import LaunchDelayed
-from sensord.launchers.command_starting import SupervisorUnavailableError, start_supervisor
+from sensord.launchers.command_starting import SOCKET, SupervisorUnavailableError, start_supervisor, supervisor_argv
 from sensord.launchers.command_talk import Followed, State, as_line, from_line, greet, listen
 
 VERSION = 1
-_SOCKET = "supervisor.sock"
-_PROGRAM = Path(__file__).with_name("command_supervisor.py")
 _TRIES = 100
 _PAUSE = 0.05
 _RETRY = 1.0
@@ -167,7 +164,7 @@ class Link:
 
     async def _connect(self) -> SocketStream:
         # By way of the open folder: a socket's path may have 107 bytes, and the folder's own may be longer.
-        path = f"/proc/self/fd/{self._folder}/{_SOCKET}"
+        path = f"/proc/self/fd/{self._folder}/{SOCKET}"
         for _ in range(_TRIES):
             try:
                 return await anyio.connect_unix(path)
@@ -177,7 +174,7 @@ class Link:
         raise SupervisorUnavailableError("a supervisor holds the lock but does not listen")
 
     def _argv(self) -> list[str]:
-        return [sys.executable, "-I", "-S", "-E", str(_PROGRAM), str(self._state), str(self._linger)]
+        return supervisor_argv(self._state, self._linger)
 
     def _catch_up(self, hello: State) -> None:
         """Compare what we wait for with what the supervisor knows."""

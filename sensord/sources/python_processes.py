@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import Process as ServerProcess
 from anyio.abc import UNIXSocketStream
 
-from sensord.launchers.command import ENVIRONMENT
+from sensord.launchers.command_starting import allowed
 
 _ROOT = Path(__file__).parents[2]
 _PROGRAM = "import sys; sys.path.append(sys.argv[1]); from sensord.sources.python_server import main; main()"
@@ -182,9 +182,7 @@ class Processes:
         if self._server is not None:
             await self._server.wait()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        environment = {
-            name: value for name, value in os.environ.items() if name in ENVIRONMENT or name.startswith("LC_")
-        }
+        environment = allowed(os.environ)
         argv = [sys.executable, "-P", "-c", _PROGRAM, str(_ROOT)]
         self._said.seek(0)
         self._said.truncate()

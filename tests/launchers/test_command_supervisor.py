@@ -11,6 +11,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from msgspec.structs import replace
 
 from sensord.launchers import Run
 from sensord.launchers.command import CommandLauncher
@@ -134,11 +135,7 @@ def planted(state: Path, since: tuple[int, int] = (1, 2), **fields: object) -> R
 
 
 def run_of(record: Record) -> Run:
-    run = new_run()
-    return Run(
-        id=record.token.partition(".")[0],
-        **{name: getattr(run, name) for name in Run.__dataclass_fields__ if name != "id"},
-    )
+    return replace(new_run(), id=record.token.partition(".")[0])
 
 
 async def test_after_a_restart_of_the_machine_what_ran_is_lost(tmp_path: Path) -> None:
