@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.doubles.rest import RestDouble
+from tests.doubles.rest import RunningDouble
 
 TOKEN = "airflow-jwt-token"
 _BODY = {"dag_run_id", "data_interval_start", "data_interval_end", "logical_date", "run_after", "conf", "note"}
@@ -28,7 +28,7 @@ def _error(status: int, detail: str) -> web.Response:
 
 
 @dataclass
-class AirflowDouble(RestDouble):
+class AirflowDouble(RunningDouble):
     """One DAG, `etl`."""
 
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)

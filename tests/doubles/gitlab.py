@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from tests.doubles.rest import RestDouble
+from tests.doubles.rest import RunningDouble
 
 TRIGGER, ACCESS = "glptt-trigger-token", "glpat-access-token"
 _ENDED = ("success", "failed", "canceled", "skipped")
@@ -24,7 +24,7 @@ _LISTED = ("id", "iid", "project_id", "sha", "ref", "status", "source", "created
 
 
 @dataclass
-class GitLabDouble(RestDouble):
+class GitLabDouble(RunningDouble):
     """Project 7, with the branch `main`. `pages`: so many pipelines of others are newer than ours."""
 
     pipelines: list[dict[str, Any]] = field(default_factory=list)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import anyio
 from aiohttp import web
@@ -19,7 +20,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 
 @dataclass
-class RestDouble:
+class RestDouble(ABC):
     """What every such service has.
 
     `faults` are what happen to the next requests, one each: `drop` (the connection ends, and nothing was done), `lose`
@@ -42,16 +43,9 @@ class RestDouble:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @abstractmethod
     def routes(self) -> list[web.RouteDef]:
-        raise NotImplementedError
-
-    def finish(self, token: str, status: str = "success") -> None:
-        """The attempt of that token ends there."""
-        raise NotImplementedError
-
-    def state(self, token: str) -> str:
-        """How it is doing there."""
-        raise NotImplementedError
+        """What it serves."""
 
     async def _serve(self, request: web.Request, handler: Any) -> web.StreamResponse:
         self.requests.append((request.method, request.path_qs))
@@ -113,7 +107,7 @@ class RestDouble:
         self._portal.call(self._open)
 
     @contextmanager
-    def served(self) -> Iterator[RestDouble]:
+    def served(self) -> Iterator[Self]:
         """Serve until the block ends."""
         with start_blocking_portal() as portal:
             self._portal = portal
@@ -124,8 +118,20 @@ class RestDouble:
                 self.down()
 
 
+class RunningDouble(RestDouble):
+    """One in which something runs."""
+
+    @abstractmethod
+    def finish(self, token: str, status: str = "success") -> None:
+        """The attempt of that token ends there."""
+
+    @abstractmethod
+    def state(self, token: str) -> str:
+        """How it is doing there."""
+
+
 @dataclass
-class Plain(RestDouble):
+class Plain(RunningDouble):
     """`POST /runs` with an Idempotency-Key starts one; `GET` and `DELETE /runs/ID`. The same key starts nothing."""
 
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -12,7 +12,7 @@ import yaml
 
 from tests.doubles.airflow import TOKEN, AirflowDouble
 from tests.doubles.gitlab import ACCESS, TRIGGER, GitLabDouble
-from tests.doubles.rest import Plain, RestDouble
+from tests.doubles.rest import Plain, RunningDouble
 from tests.launchers.conformance_kit import Outside
 from tests.test_readme import block
 
@@ -99,7 +99,7 @@ class Functions(Processes):
 class Served:
     """A double, as an outside."""
 
-    def __init__(self, double: RestDouble, config: str) -> None:
+    def __init__(self, double: RunningDouble, config: str) -> None:
         self.double = double
         self.config = config
         self.faults = double.faults
@@ -164,7 +164,7 @@ def gitlab(_folder: Path, timeout: str) -> Iterator[Served]:
         yield Served(double, pipeline(double, timeout))
 
 
-def pipeline(double: RestDouble, timeout: str = "1h") -> str:
+def pipeline(double: RunningDouble, timeout: str = "1h") -> str:
     """The README's pipeline at that double."""
     return recipe("gitlab", double.url, timeout, GITLAB_TOKEN=ACCESS, GITLAB_TRIGGER_TOKEN=TRIGGER)
 
