@@ -18,7 +18,8 @@ from notifiers.clock import Clock, from_us
 from rules.pacing import backoff
 from sensord.launchers import LaunchDelayed, Launcher, Outcome, judged
 from sensord.ledger.database import LedgerDatabase
-from sensord.ledger.outcomes import commit_steps, request_cancel
+from sensord.ledger.outcomes import commit_steps, keep_config, request_cancel
+from sensord.ledger.requests import dump
 from sensord.ledger.wishes import NewRun
 from sensord.queueing import RunQueue
 from sensord.run_events import Hooks
@@ -186,20 +187,26 @@ class Running:
         if work.cancelled and not work.maybe_started:
             return self._ended("cancelled", "cancelled before it started")
         try:
-            if job.complete_config is not None:
-                work.run = replace(work.run, run_config=await job.complete_config(work.run.run_config))
-            if work.maybe_started:
+            if work.maybe_started:  # With what its row says: that is what it was started with.
                 outcome = await self._adopt(job, work)
                 if outcome is not None:
                     return outcome
             if job.check_config is not None and (refused := await job.check_config(work.run.run_config)):
                 return self._ended("failed", f"run_config: {refused}")
+            if job.complete_config is not None:
+                await self._complete(work, await job.complete_config(work.run.run_config))
             return await job.launcher.launch(work.run, lambda at: self._started(work, at))
         except LaunchDelayed:
             raise
         except Exception as error:
             log.exception("run.launcher_failed", extra={"run": work.run.id, "job": work.run.job})
             return self._ended("lost", f"the launcher failed: {error}")
+
+    async def _complete(self, work: Work, config: Any) -> None:
+        """Have the row say with what it is started, before it is."""
+        if config != work.run.run_config:
+            await self._database.write(keep_config, (work.run.id, dump(config)))
+            work.run = replace(work.run, run_config=config)
 
     async def _adopt(self, job: Job, work: Work) -> Outcome | None:
         if work.cancelled:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from notifiers.bus.embedded import append
 from notifiers.database import execute_rows
@@ -102,3 +102,10 @@ def request_cancel(conn: Connection, ids: Sequence[str]) -> list[bool]:
     if open_ids:
         conn.execute(update(runs).where(runs.c.id.in_(open_ids)).values(cancel_requested=True))
     return [run in open_ids for run in ids]
+
+
+def keep_config(conn: Connection, batch: Sequence[tuple[str, str]]) -> list[None]:
+    """Put the run_config (JSON) that each of these runs is about to be started with into its row."""
+    statement = update(runs).where(runs.c.id == bindparam("run")).values(run_config=bindparam("config"))
+    conn.execute(statement, [{"run": run, "config": config} for run, config in batch])
+    return [None] * len(batch)
