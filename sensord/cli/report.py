@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def dbt(path: Annotated[Path, typer.Argument(help="target/run_results.json")], job: _Job = None) -> None:
-    """Report every test of a `dbt build` or `dbt test`."""
+    """Report every test of a `dbt build` or `dbt test`, and every model that was built, or was not."""
     from sensord.hooks.dbt import report
 
     _told(path, lambda: report(path, job=job))

@@ -1,4 +1,4 @@
-"""What dbt's tests found: `run_results.json`, as dbt-core 1.10 writes it (its schema v6).
+"""What dbt's tests found, and what it could not build: `run_results.json`, as dbt-core 1.10 writes it (schema v6).
 
     from sensord.hooks.dbt import report
     report("target/run_results.json", job="houses")
@@ -18,23 +18,31 @@ from sensord.reporting import report_results
 
 _TESTS = ("test.", "unit_test.")
 _STATUSES = {"pass": (True, "error"), "warn": (False, "warn"), "fail": (False, "error"), "error": (False, "error")}
+_BUILT = ("model.", "seed.", "snapshot.")
+_BUILDS = {"success": True, "error": False, "partial success": False}
+BUILD = "build"
+"""The check of each model, seed and snapshot; its subject and its series are the model's name."""
 
 
 def report(
     path: str | Path = "target/run_results.json", *, job: str | None = None, mask: Sequence[str] = ()
 ) -> list[CheckResult]:
-    """Report every test that ran, and return what was reported. ValueError where the file is no run_results.json."""
+    """Report every test that ran and every model that was built, or was not; return what was reported.
+
+    What failed comes first: where there are more results than are told, none of it is left out for what passed.
+    ValueError where the file is no run_results.json.
+    """
     try:
         document = json.loads(Path(path).read_bytes())
     except ValueError:
         raise ValueError(f"{path} is not JSON; give dbt's target/run_results.json") from None
-    found = list(results_of(document, str(path)))
+    found = sorted(results_of(document, str(path)), key=lambda one: (one.passed, one.check == BUILD))
     report_results(found, job=job, mask=mask)
     return found
 
 
 def results_of(document: Any, path: str = "the document") -> Iterator[CheckResult]:
-    """The results of the tests in a `run_results.json`; what was skipped is none. ValueError where it is not one."""
+    """The results of tests and builds in a `run_results.json`; what was skipped is none. ValueError: it is not one."""
     metadata = document.get("metadata") if isinstance(document, dict) else None
     results = document.get("results") if isinstance(document, dict) else None
     if not isinstance(metadata, dict) or "run-results" not in str(metadata.get("dbt_schema_version")):
@@ -42,8 +50,12 @@ def results_of(document: Any, path: str = "the document") -> Iterator[CheckResul
     if not isinstance(results, list):
         raise ValueError(f"{path} has no list of results")  # noqa: TRY004 - one kind of error
     for one in results:
-        if isinstance(one, dict) and str(one.get("unique_id")).startswith(_TESTS) and one.get("status") in _STATUSES:
+        if not isinstance(one, dict) or not isinstance(status := one.get("status"), str):
+            continue
+        if str(one.get("unique_id")).startswith(_TESTS) and status in _STATUSES:
             yield _result(one)
+        elif str(one.get("unique_id")).startswith(_BUILT) and status in _BUILDS:
+            yield _build(one, passed=_BUILDS[status])
 
 
 def _result(one: Mapping[str, Any]) -> CheckResult:
@@ -61,3 +73,10 @@ def _result(one: Mapping[str, Any]) -> CheckResult:
         detail="" if passed else said[:2000],
         metrics={"failed": failures} if isinstance(failures, int) else {},
     )
+
+
+def _build(one: Mapping[str, Any], *, passed: bool) -> CheckResult:
+    _, _, rest = str(one["unique_id"]).partition(".")
+    name = (rest.partition(".")[2] or rest)[:500]  # model.PROJECT.NAME, or NAME.v2
+    said = "" if passed else str(one.get("message") or "").strip()[:2000]
+    return CheckResult(check=BUILD, passed=passed, subject=name, series=name, severity="error", detail=said)

@@ -42,9 +42,10 @@ def told(path: Path) -> dict[str, CheckResult]:
     return {one.check: one for one in report.quality}
 
 
-def test_every_test_of_dbt_is_a_check_and_what_is_no_test_is_none(reported: Path) -> None:
+def test_every_test_of_dbt_is_a_check(reported: Path) -> None:
     dbt.report(FILES / "dbt_run_results.json")
-    assert {name: (one.passed, one.severity, one.detail, one.metrics) for name, one in told(reported).items()} == {
+    tests = {name: one for name, one in told(reported).items() if name != dbt.BUILD}
+    assert {name: (one.passed, one.severity, one.detail, one.metrics) for name, one in tests.items()} == {
         "accepted_values_houses_kind__a__b": (
             False,
             "error",
@@ -55,6 +56,34 @@ def test_every_test_of_dbt_is_a_check_and_what_is_no_test_is_none(reported: Path
         "not_null_houses_traffic": (True, "error", "", {"failed": 0}),
         "unique_houses_name": (False, "warn", "Got 1 result, configured to warn if != 0", {"failed": 1}),
     }
+
+
+def test_every_model_of_dbt_is_a_check_of_its_own_and_what_failed_comes_first(tmp_path: Path, reported: Path) -> None:
+    document = json.loads((FILES / "dbt_run_results.json").read_text())
+    broken = "Runtime Error in model broken (models/broken.sql)\n  Binder Error: no column named x"
+    of_the_other_run = {"model.houses.broken": ("error", broken), "model.houses.houses": ("partial success", None)}
+    for one in document["results"]:
+        one["status"], one["message"] = of_the_other_run.get(one["unique_id"], (one["status"], one["message"]))
+    document["results"] += [{"unique_id": "model.houses.wide.v2", "status": "success"}]
+    document["results"] += [{"unique_id": "operation.houses.hook", "status": "error"}]
+    (tmp_path / "run_results.json").write_text(json.dumps(document))
+    found = dbt.report(tmp_path / "run_results.json")
+    builds = [(one.subject, one.series, one.passed, one.severity, one.detail) for one in found if one.check == "build"]
+    assert builds == [
+        ("houses", "houses", False, "error", ""),
+        ("broken", "broken", False, "error", broken),
+        ("raw", "raw", True, "error", ""),
+        ("wide.v2", "wide.v2", True, "error", ""),
+    ]
+    assert [one.passed for one in found] == sorted(one.passed for one in found)
+    assert [(one.subject, one.passed) for one in read_report(reported).quality if one.check == "build"] == [
+        (subject, passed) for subject, _, passed, _, _ in builds
+    ]
+
+
+def test_a_model_that_was_skipped_says_nothing() -> None:
+    found = list(dbt.results_of(json.loads((FILES / "dbt_run_results.json").read_text())))
+    assert [(one.subject, one.passed) for one in found if one.check == "build"] == [("raw", True), ("houses", True)]
 
 
 @pytest.mark.parametrize("document", ["gx_validation.json", "gx_checkpoint.json"])

@@ -49,7 +49,7 @@ async def test_a_schema_in_a_plain_script_tells_which_rows_are_wrong(site: Site,
 async def test_what_dbt_found_is_reported_by_a_command(site: Site, tmp_path: Path) -> None:
     command = [str(Path(sys.executable).parent / "sensord"), "report", "dbt"]
     done = await anyio.run_process([*command, str(REPORTED), "--job", "dwh"], env=environment(site, tmp_path))
-    assert done.stdout.decode() == "4 results reported, 3 of checks that failed\n"
+    assert done.stdout.decode() == "6 results reported, 3 of checks that failed\n"
     found = await site.found("/api/checks?job=dwh&status=failed")
     assert "not_null_houses_name" in {one["check"] for one in found}
     wrong = await anyio.run_process([*command, str(tmp_path / "gone.json")], check=False)
