@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import attrgetter
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from rules.conditions import EVERYTHING, Where, compile_where
 from rules.event import Event
-from rules.topics import Trie, check_pattern, matches
+from rules.matching import Patterns
+from rules.topics import check_pattern, matches
 
 __all__ = ["EVERYTHING", "Router", "Subscription", "Verdict", "Where", "compile_where", "explain"]
 
 
-class Subscription(Struct, frozen=True):
+class Subscription(Struct, frozen=True, gc=False):
     """Events of topics that the pattern `topic` takes, and that meet `where`, are told to the destination."""
 
     id: str
@@ -24,7 +24,7 @@ class Subscription(Struct, frozen=True):
     where: Where = EVERYTHING
 
 
-class Verdict(NamedTuple):
+class Verdict(Struct, frozen=True, gc=False):
     """What becomes of an event for a subscription to its topic: `reason` None is delivery, else why not."""
 
     subscription: Subscription
@@ -41,7 +41,7 @@ class Router:
 
     def __init__(self) -> None:
         self._subscriptions: dict[str, Subscription] = {}
-        self._topics: Trie[Subscription] = Trie(key=_id_of)
+        self._topics: Patterns[Subscription] = Patterns(key=_id_of)
 
     def __len__(self) -> int:
         """How many subscriptions there are."""
@@ -83,10 +83,12 @@ class Router:
         judged: dict[int, str | None] = {}  # Who asks for the same often shares one Where.
         for subscription in found:
             where = subscription.where
-            if id(where) in judged:
-                reason = judged[id(where)]
+            if where is EVERYTHING:
+                reason = None
+            elif (place := id(where)) in judged:
+                reason = judged[place]
             else:
-                reason = judged[id(where)] = where.why_not(event)
+                reason = judged[place] = where.why_not(event)
             if reason is None:
                 destination = subscription.destination
                 first = told.setdefault(destination, subscription.id)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.conditions import glob
 from rules.event import Event, Severity
 from rules.routing import Router, Subscription, Verdict, compile_where, explain
 from rules.topics import matches
+from rules.values import glob
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
