@@ -39,7 +39,7 @@ from sensord.sources.schedule_source import ScheduleSource
 
 HURRIED = "SENSORD_TEST_HURRIED_SINCE"
 SPEED = 60.0
-OPS = ("commit_ticks", "commit_steps", "commit_routed", "claim", "record")
+OPS = ("commit_ticks", "commit_steps", "commit_routed", "_take", "record")
 CALLS = ("launch", "send")
 # What is looked at from outside, by name: where the function is, and its own name.
 LOOKS: dict[str, tuple[Any, str]] = {
