@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TOO_QUICK, _CENTURY = 0.1, 36_500 * 86_400.0
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 
@@ -28,6 +29,16 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^\d+(\.\d+)?(ms|s|m|h|d)$", "examples": ["500ms", "30s", "5m"]}),
 ]
 """Seconds as a float; written `500ms`, `30s`, `5m`, `2h`, `1d`."""
+
+
+def _some_time(value: float) -> float:
+    if value < _TOO_QUICK:
+        raise ValueError("must be at least 100ms; write for example 2s")
+    return value
+
+
+Interval = Annotated[Duration, AfterValidator(_some_time), Field(le=_CENTURY)]
+"""A duration between 100 ms and a century: how often somebody is asked, how long is waited for an answer."""
 
 Secret = SecretStr
 """A value that no output shows: `repr`, logs, errors and JSON print stars."""

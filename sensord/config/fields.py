@@ -97,20 +97,6 @@ def _digest_time(value: str) -> str:
     return value
 
 
-def _text_template(value: str) -> str:
-    from rules.templates import compile_text
-
-    compile_text(value)
-    return value
-
-
-def _expression(value: str) -> str:
-    from rules.templates import compile_expression
-
-    compile_expression(value)
-    return value
-
-
 def _tree(value: Any) -> Any:
     from rules.templates import compile_tree
 
@@ -228,8 +214,6 @@ Destination = Annotated[str, AfterValidator(check_destination)]
 QuietHours = Annotated[str, AfterValidator(_quiet)]
 DigestTime = Annotated[str, AfterValidator(_digest_time)]
 Zone = Annotated[str, AfterValidator(_zone)]
-TextTemplate = Annotated[str, AfterValidator(_text_template)]
-Expression = Annotated[str, AfterValidator(_expression)]
 TreeTemplate = Annotated[
     dict[str, Any] | str, PlainValidator(_tree), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]})
 ]

@@ -17,11 +17,9 @@ from sensord.config.fields import (
     Column,
     ConfigSchema,
     Count,
-    Expression,
     Pause,
     Period,
     Priority,
-    TextTemplate,
     Topic,
     TreeTemplate,
 )
@@ -39,6 +37,7 @@ from sensord.sources.runs import RunsConfig
 from sensord.sources.s3 import S3Config
 from sensord.sources.schedule import ScheduleConfig
 from sensord.sources.topic import TopicConfig
+from sensord.templated import Expression, TextTemplate
 
 # Adding a launcher or a source is one line here: the key that names it, and its model. A launcher's fields stand
 # among the job's own, the key being one of them; a source's stand below the key.

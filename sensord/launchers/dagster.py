@@ -11,12 +11,13 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator
+from pydantic import Field, field_validator
 
 from notifiers.clock import Clock
-from notifiers.settings import Duration, Secret, Settings
+from notifiers.settings import Interval, Secret, Settings
+from sensord.templated import MappingTemplate
 
 if TYPE_CHECKING:
     from sensord.launchers.dagster_jobs import DagsterJobs
@@ -24,25 +25,6 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset({"content-type", "content-length", "host", "accept-encoding"})
-_TOO_QUICK, _CENTURY = 0.1, 36_500 * 86_400.0
-
-
-def _some_time(value: float) -> float:
-    if value < _TOO_QUICK:
-        raise ValueError("must be at least 100ms; write for example 2s")
-    return value
-
-
-def _tree(value: Any) -> Any:
-    from rules.templates import compile_tree
-
-    if not isinstance(value, dict | str):
-        raise ValueError("write a mapping whose texts are templates, or one {{ expression }}")  # noqa: TRY004
-    compile_tree(value)
-    return value
-
-
-Pause = Annotated[Duration, AfterValidator(_some_time), Field(le=_CENTURY)]
 
 
 class DagsterTarget(Settings):
@@ -52,12 +34,12 @@ class DagsterTarget(Settings):
     job: str = Field(min_length=1, description="the job's name there")
     repository: str | None = Field(default=None, description="default: the one repository that has such a job")
     location: str | None = Field(default=None, description="the code location, where several have such a job")
-    run_config: Annotated[
-        Any, PlainValidator(_tree), WithJsonSchema({"anyOf": [{"type": "object"}, {"type": "string"}]})
-    ] = Field(default="{{ run.config }}", description="Dagster's run config; its texts are templates over run")
-    every: Pause = Field(default=2.0, description="how often it is asked, at most")
-    timeout: Pause = Field(default=60.0, description="how long an answer may take")
-    within: Pause = Field(default=60.0, description="how long a run is looked for whose launch was not answered")
+    run_config: MappingTemplate = Field(
+        default="{{ run.config }}", description="Dagster's run config; its texts are templates over run"
+    )
+    every: Interval = Field(default=2.0, description="how often it is asked, at most")
+    timeout: Interval = Field(default=60.0, description="how long an answer may take")
+    within: Interval = Field(default=60.0, description="how long a run is looked for whose launch was not answered")
     absent: Literal["lost", "start"] = Field(
         default="lost", description="what becomes of one that is not found by then; start: it is launched (again)"
     )

@@ -19,10 +19,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from notifiers.clock import Clock
-from notifiers.settings import Duration, Secret, Settings
+from notifiers.settings import Interval, Secret, Settings
+from sensord.templated import Expression, TextTemplate, Tree
 
 if TYPE_CHECKING:
     from sensord.launchers.http_jobs import HttpJobs
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _ORIGIN = re.compile(r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(?=[/?]|$)")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OURS = frozenset({"content-type", "content-length", "host", "accept-encoding"})
-_TOO_QUICK, _CENTURY = 0.1, 36_500 * 86_400.0
 _CALLBACK = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -50,53 +50,22 @@ def origin_of(address: str) -> str:
     return found[0].lower() if found else ""
 
 
-def _expression(value: str) -> str:
-    from rules.templates import compile_expression
-
-    compile_expression(value)
-    return value
-
-
-def _text(value: str) -> str:
-    from rules.templates import compile_text
-
-    compile_text(value)
-    return value
-
-
-def _tree(value: Any) -> Any:
-    from rules.templates import compile_tree
-
-    compile_tree(value)
-    return value
-
-
-def _some_time(value: float) -> float:
-    if value < _TOO_QUICK:
-        raise ValueError("must be at least 100ms; write for example 5s")
-    return value
-
-
 Address = Annotated[str, AfterValidator(_address)]
-Expression = Annotated[str, AfterValidator(_expression)]
-Template = Annotated[str, AfterValidator(_text)]
-Tree = Annotated[Any, PlainValidator(_tree), WithJsonSchema({})]
-Pause = Annotated[Duration, AfterValidator(_some_time), Field(le=_CENTURY)]
 
 
 class HttpFollow(Settings):
     """How the end becomes known: an address that is asked, or a callback, or both."""
 
     url: Address | None = Field(default=None, description="asked with GET; template over run and started")
-    every: Pause = Field(default=5.0, description="how often at most; at first more often")
+    every: Interval = Field(default=5.0, description="how often at most; at first more often")
     succeeded: Expression | None = Field(default=None, description="over answer, e.g. \"answer.state == 'success'\"")
     failed: Expression | None = Field(default=None, description="the same, for a failure")
     cancelled: Expression | None = Field(default=None, description="the same, for what was cancelled there")
-    unknown_for: Pause = Field(
+    unknown_for: Interval = Field(
         default=60.0,
         description="how long it has to answer 404 or 410 until the run is lost: a gateway may, for a while",
     )
-    error: Template | None = Field(default=None, description="what is said of a failure; template over answer")
+    error: TextTemplate | None = Field(default=None, description="what is said of a failure; template over answer")
     metadata: Tree = Field(default=None, description="a mapping of templates over answer: the run's metadata")
     callback: str | None = Field(
         default=None, description="the address of this sensord as the other side has it: it tells of the end by itself"
@@ -142,7 +111,7 @@ class HttpFind(Settings):
     items: Expression = Field(default="answer", description="the list in the answer")
     detail: Address | None = Field(default=None, description="asked for each item with GET; template over run and item")
     match: Expression = Field(description="over run, item and detail: this is it")
-    within: Pause = Field(default=60.0, description="for how long it is looked for")
+    within: Interval = Field(default=60.0, description="for how long it is looked for")
     absent: Literal["lost", "start"] = Field(
         default="lost", description="what becomes of what is not found by then; start: it is started (again)"
     )
@@ -162,8 +131,10 @@ class HttpRequest(Settings):
     find: HttpFind | None = None
     follow: HttpFollow | None = None
     cancel: HttpCancel | None = None
-    link: Template | None = Field(default=None, description="a page about the run there; template over run and started")
-    timeout: Pause = Field(default=30.0, description="how long an answer may take")
+    link: TextTemplate | None = Field(
+        default=None, description="a page about the run there; template over run and started"
+    )
+    timeout: Interval = Field(default=30.0, description="how long an answer may take")
     allow_private: bool = Field(default=False, description="let it reach loopback and private addresses")
 
     @field_validator("headers")
