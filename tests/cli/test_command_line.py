@@ -140,6 +140,14 @@ def test_a_name_that_is_none_names_the_like_and_help_lists_them_all(tmp_path: Pa
     assert "x.yaml" in typed("-c", "x.yaml", "run", code=2)
 
 
+def test_help_says_the_same_as_with_all_commands_made() -> None:
+    whole = "import sys; sys.argv[1:] = ['--help']; from sensord.cli import app; app(prog_name='sensord')"
+    commands = [[sys.executable, "-c", whole], [str(BIN / "sensord"), "--help"], [str(BIN / "sensord"), "-h"]]
+    said = [subprocess.run(one, capture_output=True, text=True, timeout=60, check=True).stdout for one in commands]
+    assert said[0] == said[1] == said[2]
+    assert "  replay " in said[0]
+
+
 def test_help_loads_none_of_the_daemons_libraries() -> None:
     code = """
 import sys
