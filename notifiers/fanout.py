@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from msgspec import Struct
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from notifiers.bus.embedded import from_row
 from notifiers.database import insert_rows
@@ -57,25 +57,41 @@ class Routed(Struct, frozen=True, kw_only=True):
 
 
 _COUNTS = select(bus_cursors.c.name, bus_cursors.c.seq).where(bus_cursors.c.name.in_((CURSOR, VERSION)))
-_HEADS = (
+_NEXT = (
     select(events.c.seq, events.c.topic, events.c.also)
     .where(events.c.seq > bindparam("after"))
     .order_by(events.c.seq)
     .limit(_CHUNK)
+    .subquery()
 )
-_WHOLE = select(events).where(events.c.seq.in_(bindparam("seqs", expanding=True))).order_by(events.c.seq)
+# By topic, since each row of an answer is a step in which the thread may wait for the interpreter's lock.
+_TOPICS = select(_NEXT.c.topic, _NEXT.c.also, func.max(_NEXT.c.seq), func.count()).group_by(_NEXT.c.topic, _NEXT.c.also)
+_WHOLE = (
+    select(events)
+    .where(
+        events.c.seq > bindparam("after"),
+        events.c.seq <= bindparam("upto"),
+        events.c.topic.in_(bindparam("topics", expanding=True)),
+    )
+    .order_by(events.c.seq)
+)
 
 
 def read_unrouted(conn: Connection, wants: Callable[[Iterable[str]], bool]) -> Unrouted:
     """The next events to route. Only those whose topics somebody `wants` are read as a whole: most are for nobody."""
     counts = {row.name: row.seq for row in conn.execute(_COUNTS)}
     cursor, version = counts.get(CURSOR, 0), counts.get(VERSION, 0)
-    heads = conn.execute(_HEADS, {"after": cursor}).all()
-    wanted = [seq for seq, *topics in heads if wants([topic for topic in topics if topic is not None])]
-    rows = conn.execute(_WHOLE, {"seqs": wanted}).mappings() if wanted else ()
-    found = [(row["seq"], from_row(dict(row))) for row in rows]
-    upto = heads[-1][0] if heads else cursor
-    return Unrouted(cursor=cursor, upto=upto, version=version, count=len(heads), events=found)
+    upto, count, wanted = cursor, 0, set[tuple[str, str | None]]()
+    for topic, also, last, here in conn.execute(_TOPICS, {"after": cursor}):
+        upto, count = max(upto, last), count + here
+        if wants([topic] if also is None else [topic, also]):
+            wanted.add((topic, also))
+    found: list[tuple[int, Event]] = []
+    if wanted:
+        asked = {"after": cursor, "upto": upto, "topics": sorted({topic for topic, _ in wanted})}
+        rows = conn.execute(_WHOLE, asked).mappings()
+        found = [(row["seq"], from_row(dict(row))) for row in rows if (row["topic"], row["also"]) in wanted]
+    return Unrouted(cursor=cursor, upto=upto, version=version, count=count, events=found)
 
 
 def new_deliveries(

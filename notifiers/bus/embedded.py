@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from heapq import nlargest
+from typing import Any, Final
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from notifiers.check_history import of_checks, with_history
 from notifiers.clock import from_us, to_us
-from notifiers.database import Database, execute_rows, insert_rows
+from notifiers.database import Database, insert_rows
 from notifiers.tables import events
 from rules.event import Event, Severity
+
+_CHUNK: Final = 500
 
 
 def to_row(event: Event) -> dict[str, Any]:
@@ -32,10 +35,6 @@ def to_row(event: Event) -> dict[str, Any]:
         "time": to_us(event.time),
         "data": orjson.dumps(event.data, default=dict).decode(),
     }
-
-
-_COLUMNS = tuple(column.name for column in events.columns if column is not events.c.seq)
-_PUBLISH = f"INSERT INTO events ({', '.join(_COLUMNS)}) VALUES {{rows}} ON CONFLICT (id) DO NOTHING RETURNING id"  # noqa: S608 - names of ours
 
 
 def from_row(row: Mapping[str, Any]) -> Event:
@@ -66,14 +65,28 @@ def append(conn: Connection, batch: Sequence[Event]) -> None:
 def append_once(conn: Connection, batch: Sequence[Event]) -> list[bool]:
     """Publish events whose ids come from outside: True for each that was not there yet."""
     told = with_history(conn, batch) if of_checks(batch) else batch
-    left = {
-        row[0] for row in execute_rows(conn, _PUBLISH, [[row[name] for name in _COLUMNS] for row in map(to_row, told)])
-    }
+    inserted = insert_rows(conn, events, [to_row(event) for event in told], conflict=("id",))
+    if inserted == len(batch):
+        return [True] * inserted
+    new = _newest(conn, batch, inserted)
     result = []
     for event in batch:
-        result.append(event.id in left)
-        left.discard(event.id)  # One that is in the batch twice is new once.
+        result.append(event.id in new)
+        new.discard(event.id)  # One that is in the batch twice is new once.
     return result
+
+
+def _newest(conn: Connection, batch: Sequence[Event], count: int) -> set[str]:
+    """The ids of those that were inserted just now: their places are behind all others'.
+
+    To have each INSERT say so would take a step of SQLite's for each row, nearly always to hear that all are new.
+    """
+    found: set[tuple[int, str]] = set()
+    for start in range(0, len(batch), _CHUNK):
+        ids = [event.id for event in batch[start : start + _CHUNK]]
+        rows = conn.execute(select(events.c.seq, events.c.id).where(events.c.id.in_(ids)))
+        found |= {(seq, id_) for seq, id_ in rows}
+    return {id_ for _, id_ in nlargest(count, found)}
 
 
 class EmbeddedBus:
