@@ -9,7 +9,7 @@ from msgspec import Struct
 Policy = Literal["once", "per_version", "retry_failed", "latest_wins"]
 """`once`: one run for a key. `per_version`: one for each version of what was sensed. `retry_failed`: another one where
 the last came to nothing (failed, cancelled or lost). `latest_wins`: a newer version takes the key at once, and a run of
-an older one that has not ended is cancelled."""
+an older one that has not ended is cancelled; one that is known to be no longer the newest takes it from nobody."""
 
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 _CAME_TO_NOTHING = frozenset({"failed", "cancelled", "lost"})
@@ -25,13 +25,16 @@ class KeyRule(Struct, frozen=True):
         """The text that is claimed for a run_key of something of that version."""
         return f"{run_key}@{version}" if self.policy == "per_version" else run_key
 
-    def takes(self, held: Held, version: str, now: int) -> bool:
-        """Whether a request of that version may take the key, at that many microseconds since 1970."""
+    def takes(self, held: Held, version: str, now: int, *, newest: bool = True) -> bool:
+        """Whether a request of that version may take the key, at that many microseconds since 1970.
+
+        `newest` is false where what was sensed had been replaced by then: things may be heard of in any order.
+        """
         if self.ttl is not None and now - held.claimed_at >= self.ttl:
             return True
         if self.policy == "retry_failed":
             return held.status in _CAME_TO_NOTHING
-        return self.policy == "latest_wins" and held.version != version
+        return self.policy == "latest_wins" and newest and held.version != version
 
 
 class Held(Struct, frozen=True):

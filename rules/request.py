@@ -23,7 +23,8 @@ class Sensed:
     uses one, is a 63-bit fingerprint of this version of the thing: it is remembered in the same transaction as
     what was decided, and handed back to the source at its next start. `partition_key` is that of the runs, unless
     their rule has its own, and `tags` are under those of their rule. `decided` is what the source asks for by itself,
-    where it is a program that decides (a person's function): the rule then only completes it.
+    where it is a program that decides (a person's function): the rule then only completes it. `newest` is false where
+    the source knows that a later version of the thing has replaced this one.
     """
 
     subject: str
@@ -34,6 +35,7 @@ class Sensed:
     partition_key: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     decided: tuple[RunRequest, ...] | SkipReason | None = None
+    newest: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,11 @@ def new_run(
     subject: str | None = None,
     keys: KeyRule = ONCE,
     version: str = "",
+    newest: bool = True,
 ) -> NewRun:
     """A request as the ledger takes it: with an id of its own, and the event that it is queued.
 
-    `version` is that of what was sensed, which `keys` may ask for.
+    `version` is that of what was sensed, which `keys` may ask for, and `newest` whether there was none after it.
     """
     if request.job_name is None:
         raise ValueError("a RunRequest needs the name of a job")
@@ -71,6 +72,7 @@ def new_run(
         event=run_event(clock, about, "queued", hooks=hooks),
         keys=keys,
         version=storable(version) if keys.policy == "latest_wins" else None,
+        newest=newest,
     )
 
 
@@ -163,6 +165,7 @@ class Sensing:
             subject=sensed.subject,
             keys=self._keys,
             version=sensed.key,
+            newest=sensed.newest,
         )
 
     async def _tell_rule_errors(self, batch: Sequence[Tick], errors: Sequence[Tick]) -> None:

@@ -46,7 +46,7 @@ def open_source(
             clock=clock,
         )
     if isinstance(sensor.source, S3Config):
-        return open_s3(name, sensor.source, clock=clock)
+        return open_s3(name, sensor.source, clock=clock, latest=sensor.keys.policy == "latest_wins")
     if isinstance(sensor.source, DagsterConfig):
         return open_dagster(name, sensor.source, database=database, clock=clock)
     if isinstance(sensor.source, ScheduleConfig):

@@ -86,7 +86,7 @@ def _take_over(conn: Connection, keyed: Sequence[NewRun], contested: Sequence[Ne
         run, holder = holders[key]
         if run in batch:  # Its row comes with this transaction.
             holder = replace(holder, status="queued")
-        if run != wish.id and wish.keys.takes(holder, wish.version or "", wish.requested_at):
+        if run != wish.id and wish.keys.takes(holder, wish.version or "", wish.requested_at, newest=wish.newest):
             taken = update(run_keys).where(*_is(key), run_keys.c.run == run)
             conn.execute(taken.values(run=wish.id, claimed_at=wish.requested_at, version=wish.version))
             if wish.keys.policy == "latest_wins":

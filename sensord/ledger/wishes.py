@@ -25,7 +25,8 @@ class NewRun(Struct, kw_only=True):
     event: Event
     claims: bool = True  # False for a run that repeats one whose key it bears without taking it.
     keys: KeyRule = ONCE
-    version: str | None = None  # Of what was sensed, where the policy asks for it.
+    version: str | None = None  # Of what was sensed, where the policy asks for it,
+    newest: bool = True  # and whether it was the newest one there was.
     superseded: bool = False  # The two are set as the key is claimed: another request of the same batch took it,
     supersedes: str | None = None  # or this one took it from that run, which is to be cancelled.
 

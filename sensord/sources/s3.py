@@ -11,8 +11,12 @@ the version id tells them apart. Notices and listings say the same of it in both
 
 What cannot be promised: an object that came and went between two listings (without `versions`, also one that was
 overwritten), and of which no notice told, is never seen; with `ordered`, neither is one that comes late, under a key
-that sorts before one already seen. Notices may come in another order than the uploads. Deletions are no business of
-this source, and a key that ends in a slash is a folder, not an object.
+that sorts before one already seen. Deletions are no business of this source, and a key that ends in a slash is a
+folder, not an object.
+
+Notices may come in another order than the uploads. With `keys: latest_wins` that does no harm: the bucket is asked of
+each version that a notice tells of, one request each, and a version that it no longer holds as the newest takes the
+run_key from no other. Of an object that is deleted none is the newest.
 
 A queue belongs to one sensor. What is not news of its bucket is left in it, for whoever it is meant for, or for the
 queue's own redrive policy; news of the bucket is deleted when what it tells of is committed, or is not to be taken.
@@ -21,8 +25,8 @@ that comes again comes soon, and an older one is still held off by its run_key.
 
 Templates see the object as `object`: `bucket key name size etag version latest last_modified uri`. `name` is what
 follows the key's last slash. `version` is the version id where it is known: from notices, and with `versions`.
-`latest` is false for versions that were no longer the newest of their key when they were listed: `when: object.latest`
-leaves them out. `last_modified` is of a notice the time when it happened.
+`latest` is false for versions that were no longer the newest of their key when they were listed, or asked about:
+`when: object.latest` leaves them out. `last_modified` is of a notice the time when it happened.
 """
 
 from __future__ import annotations
@@ -159,10 +163,13 @@ def _several(value: str | list[str]) -> list[str]:
 
 
 @asynccontextmanager
-async def open_s3(name: str, config: S3Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Source]:
-    """An S3 sensor's source. Nothing is asked of any server before it runs."""
+async def open_s3(name: str, config: S3Config, *, clock: Clock = SYSTEM, latest: bool = False) -> AsyncIterator[Source]:
+    """An S3 sensor's source. Nothing is asked of any server before it runs.
+
+    `latest`: of each version that a notice tells of, the bucket is asked whether it is the newest of its key.
+    """
     from sensord.sources.s3_listing import open_bucket
     from sensord.sources.s3_source import S3Source
 
     async with open_bucket(config, clock) as bucket:
-        yield S3Source(name, config, bucket, clock)
+        yield S3Source(name, config, bucket, clock, latest=latest)

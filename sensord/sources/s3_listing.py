@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import anyio
 from anyio.lowlevel import checkpoint
+from msgspec.structs import replace
 
 from notifiers.clock import Clock
 from sensord.sources.s3 import S3Config
@@ -69,6 +70,7 @@ class Bucket:
         most: int = _KEYS_A_PAGE,
     ) -> Page:
         """The next keys that begin with `prefix`: where `on` of the page before leads, else after that key."""
+        asked = self._clock.monotonic()
         query = {"encoding-type": "url", "prefix": prefix, "max-keys": str(most)}
         if after is not None and on is None:
             query["key-marker" if self._versions else "start-after"] = after
@@ -76,7 +78,7 @@ class Bucket:
             query["delimiter"] = delimiter
         pieces = ["versions=" if self._versions else "list-type=2", *([] if on is None else [on])]
         text = "&".join([*pieces, *(f"{name}={quote(value, safe='')}" for name, value in query.items())])
-        return await self._patiently(lambda: self._page(text, after))
+        return replace(await self._patiently(lambda: self._page(text, after)), asked=asked)
 
     async def find(self, key: str, version: str | None = None) -> Version | None:
         """The newest version of the object of this key, or the version of that id; None if there is none.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import blake2b
+from math import inf
 from typing import Protocol
 
 from msgspec import Struct
@@ -30,7 +31,8 @@ class Version(Struct, frozen=True):
     """One version of one object.
 
     `etag` has no quotes; `modified` is RFC 3339, or empty; `version` is None where the bucket keeps no versions, or it
-    is not known; `latest`: it was the newest of its key when it was heard of.
+    is not known; `latest`: it was the newest of its key when it was heard of. `asked` is when the bucket was asked,
+    by the monotonic clock; where a notice is believed it is not.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Version(Struct, frozen=True):
     modified: str = ""
     version: str | None = None
     latest: bool = True
+    asked: float = inf
 
 
 def tag_of(config: S3Config, version: Version) -> str:
@@ -104,6 +107,7 @@ def sensed(config: S3Config, version: Version, mark: int | None, at: datetime) -
             }
         },
         mark=mark,
+        newest=version.latest,
     )
 
 

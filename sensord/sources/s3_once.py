@@ -12,6 +12,7 @@ from anyio.lowlevel import checkpoint
 from notifiers.clock import Clock
 from sensord.sources import Emit
 from sensord.sources.s3 import S3Config
+from sensord.sources.s3_latest import Latest
 from sensord.sources.s3_memory import Known
 from sensord.sources.s3_objects import Version, marks_in, sensed, tag_of
 
@@ -21,14 +22,25 @@ _BATCH = 200
 class Once:
     """Emits versions that are not known yet, one batch at a time. `known` is None where marks are not kept.
 
+    With `latest` it is made sure, as they are committed, which of them are the newest of their objects.
+
     `lookers` are those who must have looked before it can be said that the sensor works. `new`: nothing was ever
     emitted, so that what is there is old and not late.
     """
 
     def __init__(
-        self, config: S3Config, emit: Emit, known: Known | None, clock: Clock, *, lookers: Iterable[str], new: bool
+        self,
+        config: S3Config,
+        emit: Emit,
+        known: Known | None,
+        clock: Clock,
+        *,
+        lookers: Iterable[str],
+        new: bool,
+        latest: Latest | None = None,
     ) -> None:
         self.known = known
+        self.latest = latest
         self._config = config
         self._emit = emit
         self._clock = clock
@@ -45,13 +57,16 @@ class Once:
         while batch := list(islice(left, _BATCH)):
             # What is known is committed: whoever adds to it keeps the lock until then.
             async with self._emitting:
-                fresh = self._fresh(batch)
+                fresh = await self._sure(self._fresh(batch))
                 if fresh:
+                    self._know(fresh)
                     now = self._clock.now()
                     things = [sensed(self._config, version, mark, now) for version, mark in fresh]
                     self.waits("found", self._oldest(version.modified for version, _ in fresh))
                     await self._emit(things, None if covered is None else covered(batch[-1]))
                     self.waits("found", None)
+                    if self.latest is not None:
+                        self.latest.committed(version for version, _ in fresh)
                     await self._forget_old()
             await checkpoint()
 
@@ -63,13 +78,23 @@ class Once:
     def _fresh(self, batch: Sequence[Version]) -> list[tuple[Version, int | None]]:
         if self.known is None:
             return [(version, None) for version in batch]
-        fresh: list[tuple[Version, int | None]] = []
+        fresh: dict[int | None, Version] = {}
         marks = self._marks([one.key for one in batch], [tag_of(self._config, one) for one in batch])
         for version, mark in zip(batch, marks, strict=True):
             if not self.known.has(mark):
+                fresh.setdefault(mark, version)
+        return [(version, mark) for mark, version in fresh.items()]
+
+    async def _sure(self, fresh: list[tuple[Version, int | None]]) -> list[tuple[Version, int | None]]:
+        if self.latest is None or not fresh:
+            return fresh
+        sure = await self.latest.sure(version for version, _ in fresh)
+        return [(version, mark) for version, (_, mark) in zip(sure, fresh, strict=True)]
+
+    def _know(self, fresh: Iterable[tuple[Version, int | None]]) -> None:
+        for _, mark in fresh:
+            if self.known is not None and mark is not None:
                 self.known.add(mark)
-                fresh.append((version, mark))
-        return fresh
 
     async def _forget_old(self) -> None:
         old = [] if self.known is None else self.known.take_old()

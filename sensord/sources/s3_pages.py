@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
+from math import inf
 from typing import Any
 from urllib.parse import quote, unquote_plus
 
@@ -36,7 +37,7 @@ class Page(Struct, frozen=True, kw_only=True):
     `ids` and `latest` are empty where only the newest version of each key is listed; else the older of two versions of
     one key comes first. `last` is where the page ends: the last key, or common prefix, of which nothing is still to
     come, None if there is no such. `on` is the piece of a query that continues the listing, where the server gave one;
-    without, it continues after `last`. `more` says whether there is more.
+    without, it continues after `last`. `more` says whether there is more. `asked` is when it was asked for.
     """
 
     keys: Sequence[str]
@@ -51,11 +52,12 @@ class Page(Struct, frozen=True, kw_only=True):
     on: str | None
     more: bool
     count: int
+    asked: float = inf
 
     def versions(self, places: Iterable[int]) -> Iterator[Version]:
         """What stands at these places of the columns."""
         for at in places:
-            one = Version(self.keys[at], self.etags[at], int(self.sizes[at]), self.moments[at])
+            one = Version(self.keys[at], self.etags[at], int(self.sizes[at]), self.moments[at], asked=self.asked)
             if self.ids:
                 known = None if self.ids[at] in UNVERSIONED else self.ids[at]
                 one = replace(one, version=known, latest=self.latest[at] != "false")

@@ -135,7 +135,8 @@ class Queue:
         """The version that a notice tells of, asked for where the notice does not say enough to know it again."""
         whole = notice.etag is not None and notice.size is not None
         if whole and (notice.version is not None or not self._config.versions):
-            return Version(notice.key, notice.etag or "", notice.size or 0, notice.at, notice.version)
+            told = Version(notice.key, notice.etag or "", notice.size or 0, notice.at, notice.version)
+            return told if self._once.latest is None else await self._once.latest.asked(told)
         return await self._bucket.find(notice.key, notice.version if self._config.versions else None)
 
     async def _look_after_kept(self) -> None:

@@ -15,6 +15,7 @@ from rules.request import Sensed
 from sensord.looks import Looks
 from sensord.sources import Emit
 from sensord.sources.s3 import S3Config
+from sensord.sources.s3_latest import Latest
 from sensord.sources.s3_listing import Bucket
 from sensord.sources.s3_memory import Known
 from sensord.sources.s3_objects import Version, sensed
@@ -34,11 +35,12 @@ _MOST_REMEMBERED = 100_000
 class S3Source:
     """See `sensord.sources.Source` for what `run`, `look` and `why` promise."""
 
-    def __init__(self, name: str, config: S3Config, bucket: Bucket, clock: Clock) -> None:
+    def __init__(self, name: str, config: S3Config, bucket: Bucket, clock: Clock, *, latest: bool = False) -> None:
         self._name = name
         self._config = config
         self._bucket = bucket
         self._clock = clock
+        self._latest = Latest(config, bucket, clock) if latest else None
         self._looks = Looks(clock)
         self._listings: Reconcile | None = None
 
@@ -48,7 +50,15 @@ class S3Source:
         most = None if self._config.meets_all else _MOST_REMEMBERED
         known = await run_sync(partial(Known, await emit.marks(), most=most)) if self._config.remembers else None
         lookers = [LISTING] * self._config.listing + [QUEUE] * (self._config.queue_url is not None)
-        once = Once(self._config, emit, known, self._clock, lookers=lookers, new=not (known or cursor))
+        once = Once(
+            self._config,
+            emit,
+            known,
+            self._clock,
+            lookers=lookers,
+            new=not (known or cursor),
+            latest=self._latest,
+        )
         async with anyio.create_task_group() as tasks:
             self._listings = Reconcile(self._config, self._bucket, once, self._clock, cursor, self._looks)
             tasks.start_soon(self._listings.run, name=f"list for {self._name}")
