@@ -2,8 +2,9 @@
 
 A model or a function is read by a process of its own, for the daemon never imports people's code, and again once a
 file that it was read from has changed. A Dagster job is asked of its instance; while that is away nothing is known of
-it, and nothing is refused. What is not written down is the runner's to judge: it drives questions, completion and the
-checks of what somebody asks for, and is no reason by itself to fail what a sensor has asked for.
+it, and nothing is refused; its fields are shown by names, as `sensord.launchers.dagster_parameters` has them. What is
+not written down is the runner's to judge: it drives questions, completion and the checks of what somebody asks for, and
+is no reason by itself to fail what a sensor has asked for.
 """
 
 from __future__ import annotations
@@ -59,13 +60,33 @@ class Source(Protocol):
         ...
 
 
+class Fields(Protocol):
+    """Names for what lies deep in a run_config."""
+
+    def shown(self, schema: Schema | None) -> Schema | None:
+        """The schema with such names."""
+        ...
+
+    def judged(self, config: Any) -> Any:
+        """A run_config without them, as what runs it takes it."""
+        ...
+
+
 class JobSchema:
     """What one job's run_config is to be. `written`: somebody wrote it down, so that every run has to keep to it."""
 
     def __init__(
-        self, source: Source | None, *, written: bool, names_only: bool = False, known: Schema | None = None
+        self,
+        source: Source | None,
+        *,
+        written: bool,
+        names_only: bool = False,
+        known: Schema | None = None,
+        fields: Fields | None = None,
     ) -> None:
         self._source = source
+        self._fields = fields
+        self._shown: tuple[Schema | None, Schema | None] = (None, None)
         self._written = written
         self._names_only = names_only
         self._known = known
@@ -73,16 +94,21 @@ class JobSchema:
 
     @property
     def known(self) -> Schema | None:
-        """What was read last."""
-        return self._known
+        """What was read last, as it is shown."""
+        if self._fields is None:
+            return self._known
+        if self._shown[0] is not self._known:
+            self._shown = (self._known, self._fields.shown(self._known))
+        return self._shown[1]
 
     async def now(self) -> Schema | None:
         """As it is now; None where there is none, or where it cannot be had."""
         try:
-            return await self._read()
+            await self._read()
         except SchemaUnreadableError as error:
             log.warning("config_schema.unreadable", extra={"reason": str(error)})
             return None
+        return self.known
 
     async def refusal(self, config: Any) -> str | None:
         """Why somebody who asks for a run with this run_config gets none; None where they do."""
@@ -92,7 +118,8 @@ class JobSchema:
             return f"config_schema: {error}" if self._written else None
         if schema is None or (not self._written and not self._names_only and not config):
             return None  # Dagster may have a config of its own for a run that is given none.
-        found = self._validator(schema).iter_errors(with_defaults(schema, config))
+        judged = config if self._fields is None else self._fields.judged(config)
+        found = self._validator(schema).iter_errors(with_defaults(schema, judged))
         if self._names_only:  # A value is converted by its annotation, which takes more than a schema can say.
             found = (one for one in found if not one.path and one.validator in ("required", "additionalProperties"))
         from jsonschema.exceptions import best_match
@@ -151,7 +178,7 @@ def _of_job(job: JobConfig, clock: Clock) -> JobSchema:
         called = _Module(launcher.python, path or Path(), env, clock, resources=tuple(launcher.resources))
         return JobSchema(called, written=False, names_only=True)
     if isinstance(launcher, DagsterJobConfig) and launcher.dagster.run_config == "{{ run.config }}":
-        return JobSchema(_Dagster(launcher, clock), written=False)
+        return JobSchema(_Dagster(launcher, clock), written=False, fields=_DagsterFields())
     return JobSchema(None, written=False)
 
 
@@ -244,6 +271,20 @@ def _version(path: str) -> list[int] | None:
     except OSError:
         return None
     return [stat.st_mtime_ns, stat.st_size]
+
+
+class _DagsterFields:
+    """Names for the fields of its ops and resources."""
+
+    def shown(self, schema: Schema | None) -> Schema | None:
+        from sensord.launchers.dagster_parameters import flattened
+
+        return flattened(schema)
+
+    def judged(self, config: Any) -> Any:
+        from sensord.launchers.dagster_parameters import nested
+
+        return nested(config)
 
 
 class _Dagster:

@@ -19,6 +19,7 @@ from sensord.elsewhere_side import (
 )
 from sensord.launchers import Ending, Run
 from sensord.launchers.dagster import DagsterTarget
+from sensord.launchers.dagster_parameters import nested
 
 TOKEN_TAG = "sensord/token"  # noqa: S105 - the name of a tag
 STUCK = 300.0
@@ -179,7 +180,7 @@ class DagsterSide:
     async def _config(self, run: Run, selector: Mapping[str, Any]) -> tuple[Any, dict[str, str]]:
         """The run config, and the tags that Dagster has for the partition."""
         try:
-            config = compile_tree(self._target.run_config).render({"run": words_of(run)})
+            config = nested(compile_tree(self._target.run_config).render({"run": words_of(run)}))
         except TemplateError as error:
             raise RefusedError(f"run_config: {error}") from error
         if config or run.partition_key is None:

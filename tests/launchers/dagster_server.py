@@ -97,7 +97,13 @@ def web_server() -> Iterator[tuple[str, Path]]:
     url = f"http://127.0.0.1:{port}"
     program = str(dagster_python().parent / "dagster-webserver")
     argv = [program, "-h", "127.0.0.1", "-p", str(port), "-f", str(PROGRAM)]
-    environment = {**os.environ, "DAGSTER_HOME": str(home), "DAGSTER_DISABLE_TELEMETRY": "1"}
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        # Else Dagster gives its own code server a minute to start a run, and on a busy machine calls it failed.
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": "900",
+    }
     with (home / "webserver.log").open("ab") as log:
         server = subprocess.Popen(argv, stdout=log, stderr=log, env=environment, cwd=home, start_new_session=True)
     try:

@@ -154,13 +154,24 @@ async def test_what_its_ops_want_is_asked_of_the_instance(tmp_path: Path, outsid
     assert await found["houses"].refusal({"ops": 1}) is None, "while nothing is known, Dagster is asked"
     outside.double.up()
     at = AGAIN_SECONDS
-    (ops,) = parameters_of(await found["houses"].now())
-    assert (ops.name, ops.kinds, ops.required) == ("ops", frozenset({"object"}), True)
+    folder, path = parameters_of(await found["houses"].now())
+    assert (folder.name, folder.kinds, folder.required) == ("ops.read.folder", frozenset({"string"}), True)
+    assert (path.name, path.required, path.has_default, path.default) == ("ops.read.path", False, True, "")
     assert await found["houses"].refusal({}) is None, "a partition may have a config of its own"
     right: dict[str, Any] = {"ops": {"read": {"config": {"folder": "a"}}}, "execution": {"config": {}}}
     assert await found["houses"].refusal(right) is None
     right["ops"]["read"]["config"]["path"] = 5
     assert await found["houses"].refusal(right) == "$.ops.read.config.path: 5 is not of type 'string'"
+    assert await found["houses"].refusal({"ops.read.folder": "a"}) is None
+    refused = await found["houses"].refusal({"ops.read.folder": 5})
+    assert refused == "$.ops.read.config.folder: 5 is not of type 'string'"
+    async with living(
+        tmp_path,
+        f'{{dagster: {{url: "{outside.double.url}", job: houses}}}}',
+        launch=replace(new_run(), run_config={"ops.read.folder": 5, "ops.read.path": "b"}),
+    ) as daemon:
+        error = (await daemon.outcome()).error
+    assert ("root:ops:read:config:folder" in error, "path" in error.replace("at path", "")) == (True, False), error
     assert await found["houses"].at_launch(right) is None, "what a sensor asks for is Dagster's to judge"
     assert await found["trivial"].now() is None
     assert await found["absent"].now() is None
