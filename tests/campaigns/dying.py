@@ -26,6 +26,8 @@ from sensord import event_log, sensors
 from sensord.cli import main
 from sensord.elsewhere_notes import Notes
 from sensord.launchers.command_link import Link
+from sensord.launchers.dagster_jobs import Server
+from sensord.launchers.dagster_side import DagsterSide
 from sensord.launchers.http_wire import Wire
 from sensord.ledger import database
 from sensord.sources.dagster_graphql import Graph
@@ -55,6 +57,8 @@ LOOKS: dict[str, tuple[Any, str]] = {
     "hear": (PythonSource, "_heard"),
     "note": (Notes, "write"),
     "request": (Wire, "ask"),
+    "begin": (DagsterSide, "start"),
+    "query": (Server, "ask"),
 }
 
 
