@@ -11,7 +11,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY rules rules
 COPY notifiers notifiers
 COPY sensord sensord
-RUN pip install --no-cache-dir -c constraints.txt ".[postgresql]"
+RUN pip install --no-cache-dir -c constraints.txt ".[checks,postgresql]"
 
 USER sensord
 WORKDIR /var/lib/sensord

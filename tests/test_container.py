@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +91,10 @@ def test_what_the_image_is_built_from_is_there() -> None:
     for line in re.findall(r"^COPY (.+) \S+$", DOCKERFILE, re.MULTILINE):
         for path in line.split():
             assert (ROOT / path).exists(), path
+
+
+def test_what_files_are_checked_with_and_postgresql_are_in_the_image() -> None:
+    asked = re.search(r'"\.\[([a-z,]+)\]"', instruction("RUN"))
+    assert asked is not None
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {"checks", "postgresql"} <= set(asked[1].split(",")) <= set(extras)
