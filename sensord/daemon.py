@@ -68,12 +68,21 @@ async def _live(config: Config) -> None:
                     _notify("READY=1")
                     interpreter.settle()
                     work.start_soon(app.chats.run, name="chats")  # It loads much, for which nobody needs to wait.
+                    work.start_soon(_take_spooled, app, url, name="spool")
                     try:
                         await anyio.sleep_forever()
                     finally:
                         _notify("STOPPING=1")
                         app.ready = False
             work.cancel_scope.cancel()
+
+
+async def _take_spooled(app: App, url: str) -> None:
+    """Take in what programs of our user could not send while we were away."""
+    from sensord.spool_taking import keep_taking
+
+    token = app.config.http.token
+    await keep_taking(url, None if token is None else token.get_secret_value(), app.clock)
 
 
 async def _heed(scope: anyio.CancelScope) -> None:

@@ -1,6 +1,7 @@
 """Where a program's events wait until they are sent: a file a process, held by a lock while the process lives.
 
-Standard library only. What a dead process left is sent by the next program that submits to the same address.
+Standard library only. What a dead process left is sent by the next program that submits to the same address, or by
+the daemon (`sensord.spool_taking`).
 """
 
 from __future__ import annotations

@@ -52,8 +52,9 @@ def submit_event(
     background to `url` (else `$SENSORD_URL`, else http://127.0.0.1:8300) with `token` (else `$SENSORD_TOKEN`), in
     order, once. While the daemon is away it stays in the spool (`$SENSORD_SPOOL`, default
     `~/.local/state/sensord/spool`), at most 16 MiB a process; beyond that new events are dropped and logged. What
-    a process leaves there is sent by the next one that submits to the same address. `data` is JSON; anything else
-    becomes text. Events of the same `source` and `event_id` are one event, whoever submits them.
+    a process leaves there is sent by the next one that submits to the same address, or by a daemon of the same user.
+    `data` is JSON; anything else becomes text. Events of the same `source` and `event_id` are one event, whoever
+    submits them.
     """
     try:
         _sender(url, token).submit(topic, message, severity, data, event_type, event_id, source)
@@ -179,7 +180,7 @@ class Sender:
             self._answered.notify_all()
 
     def _send_all(self) -> None:
-        with _Connection(self.url, self.token) as connection:
+        with Connection(self.url, self.token) as connection:
             if self.spool.folder is not None:
                 for path, descriptor in left_behind(self.spool.folder, self.spool.tag):
                     connection.send_file(path, descriptor)
@@ -209,7 +210,7 @@ def _clean(value: Any, depth: int = 20) -> Any:
     return str(value).replace("\0", "") if depth else "…"
 
 
-class _Connection:
+class Connection:
     """Keep-alive HTTP to the daemon. OSError where it cannot take events for now."""
 
     def __init__(self, url: str, token: str | None) -> None:
