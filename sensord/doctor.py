@@ -91,6 +91,9 @@ def _jobs(config: Config) -> Iterator[Finding]:
             found = (cwd / program).exists() if "/" in program else shutil.which(program, path=path) is not None
             text = f"{program} {'is there' if found or '{{' in program else 'is not on PATH: give its full path'}"
             yield Finding(f"job {name}", found or "{{" in program, text)
+    from sensord.doctor_launchers import look_at_launchers
+
+    yield from (Finding(*one) for one in look_at_launchers(config))
 
 
 def _slack(config: Config) -> Iterator[Finding]:

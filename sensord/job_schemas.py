@@ -110,6 +110,19 @@ class JobSchema:
             return None
         return self.known
 
+    @property
+    def of_a_module(self) -> bool:
+        """Whether it is read from a module of somebody's."""
+        return isinstance(self._source, _Module)
+
+    async def trouble(self) -> str | None:
+        """Why it cannot be read now; None where it can, or where nothing has to be."""
+        try:
+            await self._read()
+        except SchemaUnreadableError as error:
+            return str(error)
+        return None
+
     async def refusal(self, config: Any) -> str | None:
         """Why somebody who asks for a run with this run_config gets none; None where they do."""
         try:

@@ -168,6 +168,11 @@ class HttpRequest(Settings):
                 raise ValueError("every url of one job is of the same host, because the headers are sent to each")
         return self
 
+    def addresses(self) -> Iterator[str]:
+        """Every address that is asked, as it is written."""
+        yield self.url
+        yield from self._others()
+
     def _others(self) -> Iterator[str]:
         if self.follow is not None and self.follow.url is not None:
             yield self.follow.url

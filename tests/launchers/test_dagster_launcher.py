@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import to_thread
 from msgspec.structs import replace
 
 from notifiers.clock import SYSTEM
 from sensord.app import App
 from sensord.backfill_plans import Asked
 from sensord.config import Config
+from sensord.doctor_launchers import look_at_launchers
 from sensord.job_schemas import AGAIN_SECONDS, FRESH_SECONDS, job_schemas
 from sensord.launchers import Outcome, Run
 from sensord.parameters import parameters_of
@@ -178,4 +181,26 @@ async def test_what_its_ops_want_is_asked_of_the_instance(tmp_path: Path, outsid
     outside.double.down()
     at += FRESH_SECONDS
     assert await found["houses"].now() is not None, "what it said last is kept"
+    outside.double.up()
+
+
+async def test_the_doctor_says_which_dagster_it_is_and_whether_it_has_the_job(tmp_path: Path, outside: Waiting) -> None:
+    url = outside.double.url
+    place = {"repository": "__repository__", "location": "dagster_program.py"}
+    written = {
+        "there": {"dagster": {"url": url, "job": "trivial"}},
+        "absent": {"dagster": {"url": url, "job": "absent"}},
+        "misplaced": {"dagster": {"url": url, "job": "trivial", **place, "repository": "other"}},
+        "nowhere": {"dagster": {"url": url, "job": "absent", **place}},
+    }
+    config = Config.model_validate({"jobs": written, "state": tmp_path})
+    found = {what: (well, text) for what, well, text in await to_thread.run_sync(look_at_launchers, config)}
+    assert found["job there"][0]
+    assert re.search(r" \(1\.\d+\.\d+\) has the job trivial in __repository__ in ", found["job there"][1])
+    assert found["job absent"] == (False, f"Dagster at {url[7:]} has the job absent in none; check job")
+    for name in ("misplaced", "nowhere"):
+        assert (found[f"job {name}"][0], "check job" in found[f"job {name}"][1]) == (False, True), found
+    outside.double.down()
+    gone = {what: (well, text) for what, well, text in await to_thread.run_sync(look_at_launchers, config)}
+    assert gone["job there"][1].endswith("cannot be reached: start dagster-webserver there, or check url")
     outside.double.up()

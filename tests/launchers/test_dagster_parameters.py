@@ -12,7 +12,7 @@ from sensord.launchers.dagster_parameters import flattened, nested, path_of
 from sensord.parameters import checked, completions, parameters_of
 
 
-def mapping(required: list[str] | None = None, /, **properties: Any) -> dict[str, Any]:
+def mapping(required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": required or [], "additionalProperties": False}
 
 
@@ -33,7 +33,7 @@ SCHEMA: dict[str, Any] = {
             idle=mapping(config={}, outputs={"type": "array"}),
             bare=mapping(config=mapping()),
             text=mapping(config={"type": "string"}),
-            odd=mapping(config=mapping(None, **{"a.b": {}})),
+            odd=mapping(config=mapping([], **{"a.b": {}})),
             graph=mapping(["ops"], ops=mapping(["by"], by=mapping(["inputs"], inputs=mapping(["n"], n={})))),
         ),
     },
