@@ -41,6 +41,7 @@ class _Live:
 
     def __init__(self, note: Note) -> None:
         self.note = note
+        self.away = False  # The last try found nobody there.
         self.unsure = False  # A request may have started it, and its answer was lost …
         self.missing_since: float | None = None  # … and since then (monotonic) it is looked for in vain.
         self.news = anyio.Event()
@@ -149,7 +150,7 @@ class Elsewhere:
             except RefusedError as error:
                 return self._outcome("lost" if live.unsure else "failed", str(error))
             except AwayError as error:
-                wait = error.retry_after
+                wait, live.away = error.retry_after, True
                 self._say(run, f"{error}; it is asked again")
                 if not live.unsure and live.note.sent:
                     await self._keep(run, live, sent=False)
@@ -177,6 +178,8 @@ class Elsewhere:
             await self._keep(run, live, sent=False)
         if run.token in self._cancelled and not live.unsure:
             return self._outcome("cancelled", "cancelled before it started")
+        if live.away and not live.note.sent:
+            await self._side.reach()  # Else each try would be noted, and noted again.
         await self._intend(run, live)
         return await self._side.start(run)
 

@@ -64,6 +64,10 @@ class Side(Protocol):
     looks: bool  # False: it tells of the end by itself.
     unknown_for: float  # Seconds for which it has to say that there is no such attempt, until that is believed.
 
+    async def reach(self) -> None:
+        """Returns where somebody listens there. Asks for nothing."""
+        ...
+
     async def start(self, run: Run) -> Begun:
         """Ask for the attempt. RefusedError, UnansweredError."""
         ...

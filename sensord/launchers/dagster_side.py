@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from notifiers.clock import Clock
 from rules.templates import TemplateError, compile_tree
+from sensord.elsewhere_reach import reach
 from sensord.elsewhere_side import (
     AwayError,
     Begun,
@@ -73,6 +74,10 @@ class DagsterSide:
         self.every = target.every
         self.within = target.within
         self.absent: Literal["lost", "start"] = target.absent
+
+    async def reach(self) -> None:
+        """Connect."""
+        await reach(self._target.url, self.name, self._target.timeout)
 
     async def start(self, run: Run) -> Begun:
         """Launch it. What is asked before the launch itself starts nothing, so no answer of that is uncertain."""

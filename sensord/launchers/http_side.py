@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urljoin
 
 from rules.templates import TemplateError, compile_expression, compile_text, compile_tree
+from sensord.elsewhere_reach import reach
 from sensord.elsewhere_side import (
     AwayError,
     Begun,
@@ -46,6 +47,10 @@ class Endpoint:
         self.absent: Literal["lost", "start"] = "lost" if config.find is None else config.find.absent
         self.unknown_for = 0.0 if follow is None else follow.unknown_for
         self.looks = follow is None or follow.url is not None
+
+    async def reach(self) -> None:
+        """Connect."""
+        await reach(origin_of(self._config.url), self.name, self._config.timeout)
 
     async def start(self, run: Run) -> Begun:
         """Make the request."""
