@@ -8,6 +8,7 @@ takes the patterns whose shape is one too many.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -73,7 +74,7 @@ class Patterns(Generic[T]):
         self._others: Trie[T] = Trie(key)
         self._uses: dict[_Shape, _Use] = {}
         self._lengths: dict[int, tuple[_Shape, ...]] = {}
-        self._recent: dict[str, list[T]] = {}
+        self._recent: OrderedDict[str, list[T]] = OrderedDict()
         self._count = 0
 
     def __len__(self) -> int:
@@ -123,9 +124,9 @@ class Patterns(Generic[T]):
         if found is None:
             found = self._match(topic)
             if len(found) <= FEW:
-                if len(recent) >= RECENT:
-                    recent.clear()
                 recent[topic] = found
+                if len(recent) > RECENT:
+                    recent.popitem(last=False)  # One by one: to let go of all of them at once would take a while.
         return found
 
     def _match(self, topic: str) -> list[T]:
