@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
@@ -26,6 +27,7 @@ def _pictures() -> dict[int, str]:
 
 
 _PICTURES = _pictures()
+_PICTURED = re.compile(f"[{re.escape(''.join(map(chr, _PICTURES)))}]")
 
 
 def visible(text: str) -> str:
@@ -36,11 +38,15 @@ def visible(text: str) -> str:
     direction of a line (U+202A-202E, U+2066-2069) become `\u202e`; a lone surrogate becomes U+FFFD. The
     result can be encoded, and is its own `visible`.
     """
+    if text.isprintable():
+        return text  # Nearly all are; and of what is not ASCII, to translate a character takes as long as to find 50.
     try:
         text.encode()
     except UnicodeEncodeError:
         text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_PICTURES)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.isascii() or _PICTURED.search(text):
+        text = text.translate(_PICTURES)
     return text.expandtabs(TAB)
 
 

@@ -58,11 +58,14 @@ SYMBOLS = {
 # What TDLib's `strip_empty_characters` and `is_empty_string` take for nothing.
 _BLANK = r"[ \n\u00a0\u1680\u180e\u2000-\u200f\u202e\u202f\u205f\u2800\u3000\ufeff\ufffc\U000e0000-\U000e007f]"
 _ALL_BLANK = re.compile(f"{_BLANK}*")
-_BLANK_RUN = re.compile(f"{_BLANK}{{257,}}")
-_BLANK_END = re.compile(f"{_BLANK}+\\Z")
+BLANKS = 256
+_BLANK_RUN = re.compile(f"{_BLANK}{{{BLANKS + 1},}}")
+_BLANKS = " \n\u00a0\u1680\u180e\u202e\u202f\u205f\u2800\u3000\ufeff\ufffc" + "".join(
+    map(chr, (*range(0x2000, 0x2010), *range(0xE0000, 0xE0080)))
+)
 _DIRECTION_RUN = re.compile("[\u200e\u200f]+(?=[\u200e\u200f])")
 _RING = re.compile("(.)\u030a")
-_DROPPED = str.maketrans("", "", "\u030a\u0333\u033f")
+_DROPPED = "\u030a\u0333\u033f"
 # Stricter than TDLib's `parse_url`: any other URL is shown as text, which loses nothing.
 _URL = re.compile(
     r"https?://(?P<host>[a-z0-9-]+(?:\.[a-z0-9-]+)+)(?::(?P<port>\d{1,5}))?(?:[/?#][!-~]*)?", re.IGNORECASE
@@ -123,8 +126,11 @@ def clean(text: str) -> str:
     text = visible(text)
     if "\u030a" in text:
         text = _RING.sub(lambda match: unicodedata.normalize("NFC", match[0]), text)
-    text = _DIRECTION_RUN.sub("", text.translate(_DROPPED))
-    return _BLANK_RUN.sub(_shorter_blank, text)
+    for mark in _DROPPED:
+        text = text.replace(mark, "")
+    if "\u200e" in text or "\u200f" in text:
+        text = _DIRECTION_RUN.sub("", text)
+    return _BLANK_RUN.sub(_shorter_blank, text) if len(text) > BLANKS else text
 
 
 def _shorter_blank(match: re.Match[str]) -> str:
@@ -155,7 +161,7 @@ def render(message: Message) -> list[Part]:
         _add_block(flow, block)
     _add_links(flow, message.links)
     _add_attachments(flow, message.attachments)
-    text = _BLANK_END.sub("", "".join(flow.pieces))
+    text = "".join(flow.pieces).rstrip(_BLANKS)
     parts = [
         Part(text=text[start:end], payload={"entities": _entities(text, spans, start, end)})
         for start, end, spans in _cuts(text, flow.spans)
