@@ -112,7 +112,7 @@ class Slack:
 
 def squeezed(text: str) -> str:
     """Without white space and what looks like it."""
-    return _SPACE.sub("", text)
+    return _SPACE.sub("", "".join(text.split()))
 
 
 def _tables(message: Message) -> bool:

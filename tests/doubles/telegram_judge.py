@@ -86,10 +86,10 @@ def judge_text(
         text, given = _parsed(text, str(parse_mode))
     else:
         given = _given(entities)
-    _markdown(text, given)
+    fixed = _markdown(text, given)
     if utf16_units(text) > limit:
         raise bad_request("message caption is too long" if may_be_empty else "message is too long")
-    shown = str(_markdown(text, [])["text"]).strip(" \n")
+    shown = str((_markdown(text, []) if given else fixed)["text"]).strip(" \n")
     if _EMPTY.issuperset(shown):
         raise bad_request("text must be non-empty")
     return shown, [_bot_entity(entity) for entity in given[:ENTITIES]]
