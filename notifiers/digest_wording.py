@@ -75,7 +75,7 @@ def digest_message(title: str, events: Sequence[Event], voice: Voice, *, files: 
     if not files:
         lines = "\n".join(f"{rfc3339(one.time)} {one.severity.name} {one.topic}: {one.message}" for one in events)
         return Message(title=title, severity=severity, facts=facts, body=[*body, Pre(lines, voice.say("digest.each"))])
-    file = Attachment("messages.csv", csv_file(*_table(events, base_url)))
+    file = Attachment("messages.csv", csv_file(*_table(events, base_url, voice)))
     return Message(title=title, severity=severity, facts=facts, body=body, attachments=[file])
 
 
@@ -114,15 +114,20 @@ def _line(event: Event, voice: Voice) -> str:
     return line if len(line) <= _LINE else f"{line[: _LINE - 1]}…"
 
 
-def _table(events: Sequence[Event], base_url: str | None) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    header = ("time", "severity", "topic", "message", "job", "run", "event", "link")
+_COLUMNS = ("time", "severity", "topic", "message", "job", "run", "event", "link")
+
+
+def _table(
+    events: Sequence[Event], base_url: str | None, voice: Voice
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    header = [voice.say(f"csv.{name}") for name in _COLUMNS]
     base = base_url.rstrip("/") if base_url else None
     rows = []
     for event in events:
         path = f"runs/{event.run}" if event.run else f"events/{event.id}"
         link = f"{base}/{path}" if base else ""
         about = (event.message, event.job or "", event.run or "", event.id, link)
-        rows.append((rfc3339(event.time), event.severity.name, event.topic, *about))
+        rows.append((rfc3339(event.time), _severity(event, voice), event.topic, *about))
     return header, rows
 
 

@@ -45,13 +45,17 @@ def post(conn: Connection, notice: Notice) -> None:
     )
 
 
+def ways_to(destination: str | None, *, has_inbox: bool) -> tuple[tuple[str, str], ...]:
+    """Where the owner is told, beside the topic: what stands for a subscription there, and the destination."""
+    ways = [("owner", destination)] if destination else []
+    return tuple(ways + ([("inbox", "inbox:")] if has_inbox and destination != "inbox:" else []))
+
+
 class Owner:
     """Makes notices: once for each destination and kind of trouble in a while, and never about a notice."""
 
     def __init__(self, destination: str | None, clock: Clock, has_inbox: bool) -> None:
-        self._ways: list[tuple[str, str]] = [("owner", destination)] if destination else []
-        if has_inbox and destination != "inbox:":
-            self._ways.append(("inbox", "inbox:"))
+        self._ways = list(ways_to(destination, has_inbox=has_inbox))
         self._clock = clock
         self._told: dict[tuple[str, str], float] = {}
 
@@ -59,7 +63,7 @@ class Owner:
         """The destination gets nothing more; what is for it waits."""
         text = f"{destination} gets no messages any more: {reason}"
         hint = f"What is for it waits. Once it is well again: sensord deliveries resume {destination}"
-        return self._notice("paused", event, destination, text, hint)
+        return self._notice("paused", event, destination, text, hint, reason)
 
     def undelivered(self, event: Event, destination: str, delivery: str, reason: str) -> Notice | None:
         """A message ended without being delivered for certain; quiet about more of the same for a while."""
@@ -68,7 +72,7 @@ class Owner:
         if ("undelivered", destination) in self._told:
             return None
         text = f"A message for {destination} did not arrive, as far as is known: {reason}"
-        notice = self._notice("undelivered", event, destination, text, f"It is delivery {delivery}.", delivery)
+        notice = self._notice("undelivered", event, destination, text, f"It is delivery {delivery}.", reason, delivery)
         if notice is not None:
             self._told["undelivered", destination] = now + QUIET_S
         return notice
@@ -77,10 +81,10 @@ class Owner:
         """A team's own template is broken, and ours is in its place. Whoever says so says it once."""
         text = f"The template {where} is broken, and the built-in one stands in for it: {reason}"
         about = Event(id="", type="template", topic="deliveries.template", time=self._clock.now())
-        return self._notice("template", about, where, text, "sensord check shows what is wrong in templates.")
+        return self._notice("template", about, where, text, "sensord check shows what is wrong in templates.", reason)
 
     def _notice(
-        self, what: str, event: Event, destination: str, text: str, hint: str, delivery: str | None = None
+        self, what: str, event: Event, destination: str, text: str, hint: str, reason: str, delivery: str | None = None
     ) -> Notice | None:
         if about_deliveries(event):
             return None
@@ -93,7 +97,13 @@ class Owner:
             severity=Severity.error,
             message=text,
             subject=destination,
-            data={"destination": destination, "hint": hint, "delivery": delivery, "event": event.id or None},
+            data={
+                "destination": destination,
+                "hint": hint,
+                "reason": reason,
+                "delivery": delivery,
+                "event": event.id or None,
+            },
         )
         ways = [(self._clock.new_id(), name, to) for name, to in self._ways if to != destination]
         return Notice(told, tuple(ways))

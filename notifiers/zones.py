@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, tzinfo
 
+from rules.phrases import phrase
+
 
 def zone_of(name: str) -> tzinfo:
     """The IANA zone of that name. ValueError names the nearest one that exists.
@@ -33,5 +35,7 @@ def _unknown_zone(name: str) -> str:
     cities = {zone.rpartition("/")[2]: zone for zone in known}
     near = get_close_matches(word, known, n=1, cutoff=0.7)
     near += [cities[city] for city in get_close_matches(word.rpartition("/")[2], cities, n=1, cutoff=0.7)]
-    hint = f"did you mean {known[near[0]]!r}?" if near else "write UTC, or a name such as Europe/Lisbon"
-    return f"there is no time zone {name[:100]!r}; {hint}"
+    zone = repr(name[:100])
+    if near:
+        return phrase("there is no time zone {zone}; did you mean {near}?", zone=zone, near=repr(known[near[0]]))
+    return phrase("there is no time zone {zone}; write UTC, or a name such as Europe/Lisbon", zone=zone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from rules.conditions import compile_where
+from rules.phrases import joined, lines, phrase, sentence, why
 from rules.topics import check_pattern
 
 MAX_WORDS: Final = 64
@@ -26,7 +27,18 @@ _TYPED = str.maketrans({"≥": ">=", "≤": "<=", "≠": "!=", "\u00a0": " ", "\
 
 
 class CommandError(ValueError):
-    """A command that cannot be done as it was typed; the text says what to type instead."""
+    """A command that cannot be done as it was typed; the text says what to type instead.
+
+    Of several texts, each is a line. Phrases among them are said in the reader's language.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        super().__init__(lines(*texts) if len(texts) > 1 else texts[0])
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        return why(self)
 
 
 class Command(Struct, frozen=True):
@@ -37,35 +49,44 @@ class Command(Struct, frozen=True):
 
 
 class Usage(Struct, frozen=True):
-    """How a command is typed, and what it does. `words` is the most that it takes."""
+    """How a command is typed, and what it does. `words` is the most that it takes, beside `NAME=VALUE` of `named`."""
 
     arguments: str
     summary: str
     words: int
+    named: tuple[str, ...] = ()
 
 
 COMMANDS: Final[Mapping[str, Usage]] = MappingProxyType(
     {
         "subscribe": Usage(
-            "PATTERN [severity>=warning] [tag=team:geo] [lang=ru]", "tell this chat of a topic", MAX_WORDS
+            phrase("PATTERN [severity>=warning] [tag=team:geo] [lang=ru]"),
+            phrase("tell this chat of a topic"),
+            MAX_WORDS,
         ),
-        "unsubscribe": Usage("PATTERN or all", "stop telling this chat of it", 1),
-        "subs": Usage("", "what this chat is told of", 0),
-        "topics": Usage("[PATTERN]", "which topics there are, and what was last said on each", 1),
-        "mute": Usage("TIME [PATTERN [WHY]]", "hold messages back for a while; alone: what is muted", MAX_WORDS),
-        "unmute": Usage("[PATTERN or JOB]", "let them out again", 1),
-        "quiet": Usage("22:00-08:00 Europe/Lisbon, or off", "hold messages back in these hours of each day", 5),
-        "lang": Usage("[en or ru] [ZONE]", "the language and the clock of messages here, e.g. ru Europe/Moscow", 2),
-        "test": Usage("", "send a test message to this chat", 0),
-        "status": Usage("", "whether all is well", 0),
-        "runs": Usage("[JOB]", "the newest runs", 1),
-        "why": Usage("[EVENT or RUN]", "the whole story of it, or of the last message here", 1),
-        "chart": Usage("JOB", "a picture of how long its last runs took", 1),
-        "log": Usage("[RUN]", "the end of a run's output", 1),
-        "run": Usage("[JOB] [NAME=VALUE …]", "run a job: asks for its parameters", MAX_WORDS),
-        "cancel": Usage("", "end the questions of /run", 0),
-        "help": Usage("", "what can be asked here", 0),
-        "start": Usage("", "begin, or use an invitation", 1),
+        "unsubscribe": Usage(phrase("PATTERN or all"), phrase("stop telling this chat of it"), 1),
+        "subs": Usage("", phrase("what this chat is told of"), 0),
+        "topics": Usage(phrase("[PATTERN]"), phrase("which topics there are, and what was last said on each"), 1),
+        "mute": Usage(
+            phrase("TIME [PATTERN [WHY]]"), phrase("hold messages back for a while; alone: what is muted"), MAX_WORDS
+        ),
+        "unmute": Usage(phrase("[PATTERN or JOB]"), phrase("let them out again"), 1),
+        "quiet": Usage(
+            phrase("22:00-08:00 Europe/Lisbon, or off"), phrase("hold messages back in these hours of each day"), 5
+        ),
+        "lang": Usage(
+            phrase("[en or ru] [ZONE]"), phrase("the language and the clock of messages here, e.g. ru Europe/Moscow"), 2
+        ),
+        "test": Usage("", phrase("send a test message to this chat"), 0),
+        "status": Usage("", phrase("whether all is well"), 0),
+        "runs": Usage(phrase("[JOB] [limit=5]"), phrase("the newest runs"), 1, named=("limit",)),
+        "why": Usage(phrase("[EVENT or RUN]"), phrase("the whole story of it, or of the last message here"), 1),
+        "chart": Usage(phrase("JOB"), phrase("a picture of how long its last runs took"), 1),
+        "log": Usage(phrase("[RUN]"), phrase("the end of a run's output"), 1),
+        "run": Usage(phrase("[JOB] [NAME=VALUE …]"), phrase("run a job: asks for its parameters"), MAX_WORDS),
+        "cancel": Usage("", phrase("end the questions of /run"), 0),
+        "help": Usage("", phrase("what can be asked here"), 0),
+        "start": Usage("", phrase("begin, or use an invitation"), 1),
     }
 )
 """Every command there is, in the order in which help shows them."""
@@ -85,15 +106,26 @@ def check(command: Command) -> None:
     usage = COMMANDS.get(command.name)
     if usage is None:
         close = get_close_matches(command.name, COMMANDS, n=1)
-        hint = f"Did you mean /{close[0]}? " if close else ""
-        raise CommandError(f"There is no command /{command.name}. {hint}/help lists them all.")
-    if len(command.words) > usage.words:
-        raise CommandError(f"That is more than /{command.name} takes. {typed(command.name)}")
+        if close:
+            raise CommandError(
+                phrase(
+                    "There is no command /{name}. Did you mean /{near}? /help lists them all.",
+                    name=command.name,
+                    near=close[0],
+                )
+            )
+        raise CommandError(phrase("There is no command /{name}. /help lists them all.", name=command.name))
+    if len(split(command.words, usage.named)[0]) > usage.words:
+        more = phrase("That is more than /{name} takes.", name=command.name)
+        raise CommandError(joined(" ", [more, typed(command.name)]))
 
 
 def typed(name: str) -> str:
     """How to type a command, as a sentence."""
-    return f"Type: /{name} {COMMANDS[name].arguments}".rstrip()
+    usage = COMMANDS[name]
+    if not usage.arguments:
+        return phrase("Type: /{name}", name=name)
+    return phrase("Type: /{name} {arguments}", name=name, arguments=usage.arguments)
 
 
 def wanted(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
@@ -103,7 +135,8 @@ def wanted(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     `tag=NAME:VALUE` is short for `tags.NAME=VALUE`.
     """
     if not words:
-        raise CommandError(f"Say which topic. {typed('subscribe')}\n/topics shows which there are.")
+        which = joined(" ", [phrase("Say which topic."), typed("subscribe")])
+        raise CommandError(which, phrase("/topics shows which there are."))
     try:
         check_pattern(words[0])
         where = dict(_condition(word) for word in words[1:])
@@ -111,33 +144,49 @@ def wanted(words: Sequence[str]) -> tuple[str, dict[str, Any]]:
     except CommandError:
         raise
     except ValueError as error:
-        text = str(error)
-        raise CommandError(f"{text[:1].upper()}{text[1:]}.") from None
+        raise CommandError(sentence(why(error))) from None
     return words[0], where
 
 
 def reading_of(words: Sequence[str]) -> tuple[list[str], str | None, str | None]:
     """The words of `/subscribe` without `lang=…` and `zone=…`, and the values of those."""
+    rest, found = split(words, ("lang", "zone"))
+    return rest, found.get("lang"), found.get("zone")
+
+
+def split(words: Sequence[str], names: Collection[str]) -> tuple[list[str], dict[str, str]]:
+    """Words without the `NAME=VALUE` of these names, and the values of those. `--NAME=VALUE` is the same."""
     rest: list[str] = []
     found: dict[str, str] = {}
     for word in words:
-        name, equals, value = word.partition("=")
-        if equals and name in ("lang", "zone"):
+        name, equals, value = word.removeprefix("--").partition("=")
+        if equals and name in names:
             found[name] = value
         else:
             rest.append(word)
-    return rest, found.get("lang"), found.get("zone")
+    return rest, found
+
+
+def limit_of(words: Sequence[str], most: int) -> tuple[list[str], int]:
+    """The words without `limit=5`, and that number, `most` where it is not given; CommandError says what to type."""
+    rest, found = split(words, ("limit",))
+    text = found.get("limit", str(most))
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+        raise CommandError(phrase("limit is a number from 1 to {most}, e.g. limit=5", most=most))
+    return rest, int(text)
 
 
 def _condition(word: str) -> tuple[str, str]:
     match = _CONDITION.fullmatch(word)
     if match is None:
-        raise CommandError(f"{word!r:.80} is no condition. Type e.g. severity>=warning, without spaces.")
+        raise CommandError(
+            phrase("{word} is no condition. Type e.g. severity>=warning, without spaces.", word=f"{word!r:.80}")
+        )
     name, sign, value = match[1], match[2], match[3]
     if name in ("tag", "tags"):
         tag, colon, value = value.partition(":")
         if not colon or not tag:
-            raise CommandError("Type a tag as tag=NAME:VALUE, e.g. tag=team:geo.")
+            raise CommandError(phrase("Type a tag as tag=NAME:VALUE, e.g. tag=team:geo."))
         name = f"tags.{tag}"
     return name, value if sign == "=" else f"{sign}{value}"
 

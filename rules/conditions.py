@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 from rules.event import Event, Severity
+from rules.phrases import phrase, why
 from rules.values import ABSENT, differs, falls_short, misses_shape, none_of, number_of, shown, unequal
 
 FIELDS: Final = ("severity", "type", "job", "sensor", "run", "source", "subject", "topic", "message")
@@ -89,9 +90,18 @@ def _known(key: Any) -> str:
     if isinstance(key, str) and key.startswith(("data.", "tags.")) and all(key.split(".")) and len(key) <= MAX_KEY:
         return key
     close = get_close_matches(str(key), FIELDS, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
+    key, fields = f"{key!r:.80}", ", ".join(FIELDS)
+    if close:
+        raise ValueError(
+            phrase(
+                "where: {key} is no key; did you mean {near}? Possible are {fields}, data.<path> and tags.<name>",
+                key=key,
+                near=close[0],
+                fields=fields,
+            )
+        )
     raise ValueError(
-        f"where: {key!r:.80} is no key; {hint}Possible are {', '.join(FIELDS)}, data.<path> and tags.<name>"
+        phrase("where: {key} is no key; Possible are {fields}, data.<path> and tags.<name>", key=key, fields=fields)
     )
 
 
@@ -100,12 +110,21 @@ def _compiled(key: str, expected: Any) -> Test:
         return _any_of(key, expected)
     if isinstance(expected, str):
         if len(expected) > MAX_VALUE:
-            raise ValueError(f"where: {key} has {len(expected):,} characters; at most {MAX_VALUE:,} are possible")
+            raise ValueError(
+                phrase(
+                    "where: {key} has {count} characters; at most {most} are possible",
+                    key=key,
+                    count=f"{len(expected):,}",
+                    most=f"{MAX_VALUE:,}",
+                )
+            )
         for sign in _OPERATORS:
             if expected.startswith(sign):
                 return _comparison(key, sign, expected[len(sign) :].strip())
         if expected.startswith("="):
-            raise ValueError(f"where: {key} is {expected!r}; for equality write the value alone")
+            raise ValueError(
+                phrase("where: {key} is {value}; for equality write the value alone", key=key, value=repr(expected))
+            )
     elif expected is not None and not isinstance(expected, bool | int | float):
         raise ValueError(
             f"where: {key} is a {type(expected).__name__}; possible are a text, a number, true, false, null, a "
@@ -140,7 +159,7 @@ def _any_of(key: str, choices: Sequence[Any]) -> Test:
 def _comparison(key: str, sign: str, operand: str) -> Test:
     compare, failing = _OPERATORS[sign]
     if not operand:
-        raise ValueError(f"where: {key} is '{sign}' without a value; write e.g. '{sign}3'")
+        raise ValueError(phrase("where: {key} is '{sign}' without a value; write e.g. '{sign}3'", key=key, sign=sign))
     if key == "severity":
         rank = _severity(operand)
         return lambda value: None if compare(value, rank) else f"{shown(value)} is {failing} {rank.name}"
@@ -154,7 +173,9 @@ def _severity(name: Any) -> Severity:
     try:
         return Severity.parse(name)
     except ValueError as error:
-        raise ValueError(f"where: {error}; a comparison such as '>=warning' is possible too") from None
+        raise ValueError(
+            phrase("where: {why}; a comparison such as '>=warning' is possible too", why=why(error))
+        ) from None
 
 
 def _condition(key: str, expected: Any) -> _Condition:

@@ -9,6 +9,8 @@ from typing import Any, Self
 
 from msgspec import Struct, field
 
+from rules.phrases import phrase
+
 
 class Severity(IntEnum):
     """How much a reader should care; ordered, so that `>=warning` is a comparison."""
@@ -25,7 +27,8 @@ class Severity(IntEnum):
         try:
             return cls[text]
         except KeyError:
-            raise ValueError(f"severity {text!r} is none of {', '.join(cls.__members__)}") from None
+            known = ", ".join(cls.__members__)
+            raise ValueError(phrase("severity {text} is none of {known}", text=repr(text), known=known)) from None
 
 
 class Event(Struct, frozen=True, kw_only=True):

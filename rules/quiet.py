@@ -13,8 +13,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from rules.phrases import phrase
+
 _WINDOW: Final = re.compile(r"(\d{1,2}):(\d{2})\s*[-–—]\s*(\d{1,2}):(\d{2})(?:\s+(\S.*))?")  # noqa: RUF001 - phones write these
-_SAID: Final = "write when quiet begins, when it ends and where: 22:00-08:00 Europe/Lisbon"
+_SAID: Final = phrase("write when quiet begins, when it ends and where: 22:00-08:00 Europe/Lisbon")
 _DAYS: Final = 4  # Within so many days every window ends, whatever the clocks do meanwhile.
 _DAY: Final = timedelta(days=1)
 
@@ -70,12 +72,16 @@ def parse_quiet(text: str, zone_of: Callable[[str], tzinfo]) -> Quiet:
     """
     match = _WINDOW.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text[:80]!r} is no quiet hours; {_SAID}")
+        raise ValueError(phrase("{text} is no quiet hours; {said}", text=repr(text[:80]), said=_SAID))
     try:
         start, end = time(int(match[1]), int(match[2])), time(int(match[3]), int(match[4]))
     except ValueError:
-        raise ValueError(f"{text[:80]!r} has a time that no clock shows; {_SAID}") from None
+        raise ValueError(
+            phrase("{text} has a time that no clock shows; {said}", text=repr(text[:80]), said=_SAID)
+        ) from None
     if start == end:
-        raise ValueError(f"{text[:80]!r} begins when it ends; to hear nothing for a while, mute it: /mute 1d")
+        raise ValueError(
+            phrase("{text} begins when it ends; to hear nothing for a while, mute it: /mute 1d", text=repr(text[:80]))
+        )
     name = match[5] or "UTC"
     return Quiet(start, end, zone_of(name), f"{start:%H:%M}-{end:%H:%M} {name}")

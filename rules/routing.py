@@ -10,6 +10,7 @@ from msgspec import Struct
 from rules.conditions import EVERYTHING, Where, compile_where
 from rules.event import Event
 from rules.matching import Patterns
+from rules.phrases import phrase
 from rules.topics import check_pattern, matches
 
 __all__ = ["EVERYTHING", "Router", "Subscription", "Verdict", "Where", "compile_where", "explain"]
@@ -102,7 +103,14 @@ def explain(event: Event, subscription: Subscription) -> str:
     """What this subscription, were it the only one, makes of the event, in words; of any topic."""
     topics = event.topics
     if not any(matches(subscription.topic, topic) for topic in topics):
-        words = " nor ".join(topics)
-        return f"topic {words} does not match {subscription.topic}"
+        if len(topics) > 1:
+            first, second = topics[:2]
+            return phrase(
+                "topic {first} nor {second} does not match {pattern}",
+                first=first,
+                second=second,
+                pattern=subscription.topic,
+            )
+        return phrase("topic {topic} does not match {pattern}", topic=topics[0], pattern=subscription.topic)
     reason = subscription.where.why_not(event)
-    return reason or f"is told to {subscription.destination}"
+    return reason or phrase("is told to {destination}", destination=subscription.destination)

@@ -7,12 +7,14 @@ from bisect import bisect_left, insort
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
+
+from rules.phrases import phrase
 
 MAX_TOPIC = 255
 MAX_TOKEN = 120
-_GRAMMAR = "a topic is tokens joined by single dots, e.g. runs.load_houses.failed"
-_WILDCARDS = "in a pattern `*` stands for one whole token, and `>` as the last token for one or more"
+_GRAMMAR: Final = phrase("a topic is tokens joined by single dots, e.g. runs.load_houses.failed")
+_WILDCARDS: Final = phrase("in a pattern `*` stands for one whole token, and `>` as the last token for one or more")
 
 
 def check_topic(topic: str) -> None:
@@ -25,7 +27,13 @@ def check_topic(topic: str) -> None:
         return
     for token in _tokens(topic):
         if "*" in token or ">" in token:
-            raise ValueError(f"topic {topic!r} holds a wildcard, which only a subscription may; {_GRAMMAR}")
+            raise ValueError(
+                phrase(
+                    "topic {topic} holds a wildcard, which only a subscription may; {grammar}",
+                    topic=repr(topic),
+                    grammar=_GRAMMAR,
+                )
+            )
 
 
 def check_pattern(pattern: str) -> None:
@@ -36,10 +44,19 @@ def check_pattern(pattern: str) -> None:
     """
     tokens = _tokens(pattern)
     if ">" in tokens[:-1]:
-        raise ValueError(f"pattern {pattern!r} has `>` before its end; {_WILDCARDS}")
+        raise ValueError(
+            phrase("pattern {pattern} has `>` before its end; {wildcards}", pattern=repr(pattern), wildcards=_WILDCARDS)
+        )
     for token in tokens:
         if len(token) > 1 and ("*" in token or ">" in token):
-            raise ValueError(f"pattern {pattern!r} has a wildcard inside the token {token!r}; {_WILDCARDS}")
+            raise ValueError(
+                phrase(
+                    "pattern {pattern} has a wildcard inside the token {token}; {wildcards}",
+                    pattern=repr(pattern),
+                    token=repr(token),
+                    wildcards=_WILDCARDS,
+                )
+            )
 
 
 def _sound(text: str) -> bool:
@@ -58,17 +75,28 @@ def _tokens(text: str) -> list[str]:
     if _sound(text):
         return text.split(".")
     if not text:
-        raise ValueError(f"topic '' is empty; {_GRAMMAR}")
+        raise ValueError(phrase("topic '' is empty; {grammar}", grammar=_GRAMMAR))
     if len(text) > MAX_TOPIC:
-        raise ValueError(f"topic {text[:40]!r}… has {len(text)} characters; at most {MAX_TOPIC} are possible")
+        raise ValueError(
+            phrase(
+                "topic {topic}… has {count} characters; at most {most} are possible",
+                topic=repr(text[:40]),
+                count=len(text),
+                most=MAX_TOPIC,
+            )
+        )
     tokens = text.split(".")
     for token in tokens:
         if not token:
-            raise ValueError(f"topic {text!r} has an empty token; {_GRAMMAR}")
+            raise ValueError(phrase("topic {topic} has an empty token; {grammar}", topic=repr(text), grammar=_GRAMMAR))
         bad = next((character for character in token if character == " " or not character.isprintable()), None)
         if bad is not None:
             raise ValueError(
-                f"topic {text!r} holds {bad!r}; a token is letters, digits, `_`, `-` and other printable characters"
+                phrase(
+                    "topic {topic} holds {bad}; a token is letters, digits, `_`, `-` and other printable characters",
+                    topic=repr(text),
+                    bad=repr(bad),
+                )
             )
     return tokens
 

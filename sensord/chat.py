@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio import to_thread
 from msgspec import Struct
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from notifiers.channels import Channel
 from notifiers.channels.slack import Slack
 from notifiers.channels.telegram import Telegram
 from notifiers.chat import Order, Parameter
+from notifiers.chat.figures import second
+from notifiers.chat.tables import chat_granted
 from notifiers.clock import Clock
 from notifiers.database import Op
-from notifiers.owner import Owner
+from notifiers.owner import Owner, ways_to
 from notifiers.reading import Reader, Reading
 from notifiers.store import Claimed, claim
+from rules.phrases import changed, joined, phrase
 from rules.request import RunRequest
 from rules.rights import Grant
 from sensord.launchers.command_log import read_log
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from notifiers.chat.conversations import Conversations
     from sensord.app import App
     from sensord.config import Config
+    from sensord.ledger.database import LedgerDatabase
 
 
 @dataclass(kw_only=True)
@@ -71,7 +75,7 @@ class Chats:
         """Why something is not heard at the moment, in sentences."""
         chats = (("Telegram", self.telegram), ("Slack", self.slack))
         return [
-            f"Commands from {name} are not heard: {chat.trouble}"
+            phrase("Commands from {name} are not heard: {why}", name=name, why=chat.trouble)
             for name, chat in chats
             if chat is not None and chat.trouble is not None
         ]
@@ -126,6 +130,18 @@ def _conversations(app: App, channels: Mapping[str, Channel], chats: Chats) -> C
     )
 
 
+async def end_removed(config: Config, database: LedgerDatabase, clock: Clock) -> None:
+    """End what the own chats of people are told who have no role by the configuration any more."""
+    people = frozenset(config.chat.granted())
+    before = frozenset(await database.read(lambda conn: list(conn.scalars(select(chat_granted.c.person)))))
+    if people == before:
+        return
+    from notifiers.chat.leaving import Granted, sync_granted
+
+    ways = ways_to(config.owner, has_inbox=True)
+    await database.write(sync_granted, Granted(people=people, ways=ways, clock=clock))
+
+
 class Asked(Struct, frozen=True):
     """A run that is asked for from a chat (`notifiers.chat.Order`)."""
 
@@ -163,7 +179,7 @@ class Answering:
         from sensord.web.overview import Overview
 
         seen = await Overview(self._app).look()
-        return redact(seen["sentence"]), [redact(one["text"]) for one in seen["problems"]]
+        return changed(seen["sentence"], redact), [changed(one["text"], redact) for one in seen["problems"]]
 
     async def runs(self, jobs: Collection[str], most: int) -> Sequence[dict[str, Any]]:
         """The newest runs of these jobs."""
@@ -181,8 +197,8 @@ class Answering:
         from sensord.explain import explain
 
         told = await explain(self._app, what)
-        lines = [f"{(line['at'] or '')[11:19]} {line['text']}".strip() for line in told["story"]]
-        return [redact(line) for line in lines], redact(told["verdict"])
+        lines = [_line(line["at"], changed(line["text"], redact)) for line in told["story"]]
+        return lines, changed(told["verdict"], redact)
 
     async def chart(
         self, job: str, run: str | None, to: str, reading: Reading, *, least: int = 1
@@ -214,9 +230,9 @@ class Answering:
         """A run of a job with these parameters."""
         known = self._app.config.jobs.get(job)
         if known is None:
-            return f"There is no job {job} in the configuration."
+            return phrase("There is no job {job} in the configuration.", job=job)
         if refused := await self._app.schemas[job].refusal(dict(config)):
-            return f"The parameters do not go together: {refused}"
+            return phrase("The parameters do not go together: {why}", why=refused)
         asked = RunRequest(job_name=job, run_config=dict(config), tags=known.tags, priority=known.priority)
         return Asked(new_run(self._app.clock, asked, self._app.hooks[job]), self._app.running)
 
@@ -224,7 +240,7 @@ class Answering:
         """A run that repeats one that has ended."""
         row = await self._app.database.read(partial(get_row, run=run))
         if row is None:
-            return f"There is no run {run}."
+            return phrase("There is no run {run}.", run=run)
         wish = repeat_of(self._app.clock, row, self._app.hooks)
         return wish if isinstance(wish, str) else Asked(wish, self._app.running)
 
@@ -246,6 +262,11 @@ class Answering:
 
         output = await to_thread.run_sync(read)
         return None if output is None else redact(output.decode(errors="replace")).encode()
+
+
+def _line(at: str | None, text: str) -> str:
+    """A line of a story, with the time of the day."""
+    return text if at is None else joined(" ", [second(datetime.fromisoformat(at)), text])
 
 
 def _topics(job: str, hooks: Hooks) -> tuple[str, ...]:

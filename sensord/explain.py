@@ -16,7 +16,9 @@ from notifiers.clock import from_us
 from notifiers.fanout import CURSOR
 from notifiers.noise_tables import digests
 from notifiers.tables import bus_cursors, deliveries, events, subscriptions
+from notifiers.wording import headline
 from rules.event import Event, rfc3339
+from rules.phrases import joined, phrase, plural
 from rules.printable import printable, unprintable
 from rules.request import BACKFILL
 from rules.routing import Subscription, compile_where
@@ -49,7 +51,8 @@ class _Story(Struct):
             for _, _, at, text, ref in sorted(self.lines, key=lambda line: line[:2])
         ]
         if self.more:
-            story.insert(0, {"at": None, "text": f"(only the newest {_MANY} of each kind are told)", "ref": {}})
+            only = phrase("(only the newest {most} of each kind are told)", most=_MANY)
+            story.insert(0, {"at": None, "text": only, "ref": {}})
         return {"what": self.what, "kind": self.kind, "story": story, "verdict": self.verdict}
 
 
@@ -72,14 +75,18 @@ def _recorded(conn: Connection, what: str, path: str | None) -> _Story:
     if event := conn.execute(select(events).where(events.c.id == what)).mappings().first():
         story.kind = "event"
         _event(conn, dict(event), story)
-        story.verdict = _told(conn, [what]) + _started(conn, what, story)
+        story.verdict = joined("", [_told(conn, [what]), _started(conn, what, story)])
     elif delivery := conn.execute(select(deliveries).where(deliveries.c.id == what)).mappings().first():
         story.kind = "delivery"
         found = conn.execute(select(events).where(events.c.id == delivery["event"])).mappings().first()
         if found is not None:
-            story.tell(found["time"], f"event {found['type']} on {found['topic']}: {found['message']}")
+            story.tell(found["time"], joined(" ", [phrase("event"), _happened(from_row(dict(found)), found["topic"])]))
         _delivery(dict(delivery), story)
-        story.verdict = f"the delivery to {delivery['destination']} is {delivery['status']}"
+        story.verdict = phrase(
+            "the delivery to {destination} is {status}",
+            destination=delivery["destination"],
+            status=_ended(delivery["status"]),
+        )
     elif digest := conn.execute(select(digests).where(digests.c.id == what)).mappings().first():
         story.kind = "digest"
         _digest(conn, dict(digest), story)
@@ -92,11 +99,23 @@ def _digest(conn: Connection, digest: Mapping[str, Any], story: _Story) -> None:
     """One message in place of others: its own delivery, and those that end as it does."""
     carried = _rows(conn, select(deliveries).where(deliveries.c.event == digest["id"]))
     mine = select(deliveries.c.status, func.count()).where(deliveries.c.digest == digest["id"])
-    counts = ", ".join(f"{number} {status}" for status, number in conn.execute(mine.group_by(deliveries.c.status)))
-    story.tell(digest["at"], f"digest in place of {digest['count']} messages: {counts or 'none is kept any more'}")
+    counted = conn.execute(mine.group_by(deliveries.c.status)).all()
+    counts = joined(", ", [joined(" ", [str(number), _ended(status)]) for status, number in counted])
+    what = counts if counted else phrase("none is kept any more")
+    story.tell(
+        digest["at"],
+        plural(
+            "digest in place of {count} message: {what}",
+            "digest in place of {count} messages: {what}",
+            digest["count"],
+            what=what,
+        ),
+    )
     for row in carried:
         _delivery(row, story)
-        story.verdict = f"the digest to {row['destination']} is {row['status']}"
+        story.verdict = phrase(
+            "the digest to {destination} is {status}", destination=row["destination"], status=_ended(row["status"])
+        )
 
 
 def _file_key_or_run(conn: Connection, what: str, path: str | None, story: _Story) -> None:
@@ -114,15 +133,15 @@ def _file_key_or_run(conn: Connection, what: str, path: str | None, story: _Stor
         if story.kind is None and found:
             story.kind = "key"
             held = [row["run"] for row in holders if row["run_key"] == what]
-            story.tell(
-                None, f"the run_key is held by run {held[0]}" if held else "the run_key was forgotten: it is free"
-            )
+            free = phrase("the run_key was forgotten: it is free")
+            story.tell(None, phrase("the run_key is held by run {run}", run=held[0]) if held else free)
     for tick in sensed:
         _tick(tick, story)
     for run in found:
         _run(conn, run, story)
     if story.kind is not None:
-        story.verdict = _verdict(conn, sensed, found) + (_started(conn, what, story) if story.kind == "run" else "")
+        started = _started(conn, what, story) if story.kind == "run" else ""
+        story.verdict = joined("", [_verdict(conn, sensed, found), started])
 
 
 def _started(conn: Connection, subject: str, story: _Story) -> str:
@@ -131,7 +150,7 @@ def _started(conn: Connection, subject: str, story: _Story) -> str:
     for tick in sensed:
         _tick(tick, story)
     started = sorted({tick["run"] for tick in sensed if tick["outcome"] == "requested"})
-    return f"; it started run {', '.join(started)}" if started else ""
+    return phrase("; it started run {runs}", runs=", ".join(started)) if started else ""
 
 
 def _subjects(what: str, path: str | None) -> set[str]:
@@ -154,55 +173,82 @@ def _rows(conn: Connection, query: Any, story: _Story | None = None) -> list[dic
 
 
 def _tick(tick: Mapping[str, Any], story: _Story) -> None:
+    reason = tick["reason"]
     decided = {
-        "requested": f"a run of {tick['job']} for run_key {tick['run_key']}: run {tick['run']}",
-        "duplicate": f"no second run: {tick['reason']}",
-        "skipped": f"no run: {tick['reason']}",
-        "error": f"no run, the rule failed: {tick['reason']}",
+        "requested": phrase(
+            "a run of {job} for run_key {key}: run {run}", job=tick["job"], key=tick["run_key"], run=tick["run"]
+        ),
+        "duplicate": phrase("no second run: {reason}", reason=reason),
+        "skipped": phrase("no run: {reason}", reason=reason),
+        "error": phrase("no run, the rule failed: {reason}", reason=reason),
     }[tick["outcome"]]
-    story.tell(tick["at"], f"sensed by {tick['sensor']}: {tick['subject']}; decided: {decided}")
+    sensed = phrase(
+        "sensed by {sensor}: {subject}; decided: {decided}",
+        sensor=tick["sensor"],
+        subject=tick["subject"],
+        decided=decided,
+    )
+    story.tell(tick["at"], sensed)
 
 
 def _run(conn: Connection, run: Mapping[str, Any], story: _Story) -> None:
-    story.tell(run["requested_at"], f"run {run['id']} of job {run['job']} requested{_because(run)}", run=run["id"])
+    requested = phrase(
+        "run {run} of job {job} requested{because}", run=run["id"], job=run["job"], because=_because(run)
+    )
+    story.tell(run["requested_at"], requested, run=run["id"])
     for row in _rows(conn, select(events).where(events.c.run == run["id"]).order_by(events.c.seq)):
         _event(conn, row, story)
     if run["status"] not in TERMINAL:
-        due = f"; the next attempt is due {rfc3339(from_us(run['next_attempt_at']))}" if run["next_attempt_at"] else ""
-        story.tell(None, f"it is {run['status']}, attempt {run['attempt']}{due}", run=run["id"])
+        due = run["next_attempt_at"]
+        status = phrase("it is {status}, attempt {attempt}", status=_ended(run["status"]), attempt=run["attempt"])
+        later = phrase("the next attempt is due {time}", time=rfc3339(from_us(due))) if due else ""
+        story.tell(None, joined("; ", [status, later]) if due else status, run=run["id"])
 
 
 def _because(run: Mapping[str, Any]) -> str:
-    of_it = f" for partition {run['partition_key']}" if run["partition_key"] else ""
+    of_it = phrase(" for partition {partition}", partition=run["partition_key"]) if run["partition_key"] else ""
     if run["sensor"]:
-        return f" because of sensor {run['sensor']}{of_it}"
+        return joined("", [phrase(" because of sensor {sensor}", sensor=run["sensor"]), of_it])
     # The text is looked at first: most runs have no such tag, and reading tags that nobody asked for costs time.
     backfill = loads(run["tags"]).get(BACKFILL) if BACKFILL in run["tags"] else None
-    return f"{of_it} by backfill {backfill}" if backfill else f"{of_it} by hand or program"
+    by = phrase(" by backfill {backfill}", backfill=backfill) if backfill else phrase(" by hand or program")
+    return joined("", [of_it, by])
 
 
 def _event(conn: Connection, row: Mapping[str, Any], story: _Story) -> None:
     event = from_row(row)
-    topics = " and ".join(event.topics)
-    story.tell(row["time"], f"{event.type} on {topics}: {event.message}", event=event.id)
+    story.tell(row["time"], _happened(event, *event.topics), event=event.id)
     found = _rows(conn, select(deliveries).where(deliveries.c.event == event.id).order_by(deliveries.c.id))
     for delivery in found:
         _delivery(delivery, story)
     if not found:
         waits = row["seq"] > _routed_to(conn)
-        why = "not told yet: it waits for its turn" if waits else f"told nobody: {_why_nobody(conn, event)}"
-        story.tell(None, f"  {why}", event=event.id)
+        if waits:
+            why = phrase("not told yet: it waits for its turn")
+        else:
+            why = phrase("told nobody: {why}", why=_why_nobody(conn, event))
+        story.tell(None, joined("  ", ["", why]), event=event.id)
+
+
+def _happened(event: Event, *topics: str) -> str:
+    """What happened, in a line; in another language than English, as its message says it there."""
+    said = headline(event)
+    if len(topics) > 1:
+        first, second = topics[:2]
+        return phrase("{type} on {first} and {second}: {said}", type=event.type, first=first, second=second, said=said)
+    return phrase("{type} on {topic}: {said}", type=event.type, topic=topics[0], said=said)
 
 
 def _delivery(row: Mapping[str, Any], story: _Story) -> None:
-    tries = f" after {row['attempts']} attempt{'' if row['attempts'] == 1 else 's'}" if row["attempts"] else ""
+    tries = plural(" after {count} attempt", " after {count} attempts", row["attempts"]) if row["attempts"] else ""
     why = f": {row['error']}" if row["error"] else ""
     receipts = [one for one in orjson.loads(row["receipts"]) if one is not None]
-    ids = ", ".join(f"edit of {one['id']}" if one.get("edited") else str(one["id"]) for one in receipts)
-    receipt = f" (receipt {ids})" if receipts else ""
-    digest = f" in digest {row['digest']}" if row["digest"] and not row["error"] else ""
-    due = f", until {rfc3339(from_us(row['next_attempt_at']))}" if row["status"] == "held" and not row["digest"] else ""
-    text = f"  {row['destination']} {row['status']}{tries}{why}{due}{digest}{receipt}"
+    ids = [phrase("edit of {id}", id=one["id"]) if one.get("edited") else str(one["id"]) for one in receipts]
+    receipt = phrase(" (receipt {ids})", ids=joined(", ", ids)) if receipts else ""
+    digest = phrase(" in digest {digest}", digest=row["digest"]) if row["digest"] and not row["error"] else ""
+    held = row["status"] == "held" and not row["digest"]
+    due = phrase(", until {time}", time=rfc3339(from_us(row["next_attempt_at"]))) if held else ""
+    text = joined("", [f"  {row['destination']} ", _ended(row["status"]), tries, why, due, digest, receipt])
     story.tell(row["ended_at"] or row["created_at"], text, behind=True, delivery=row["id"])
 
 
@@ -215,62 +261,87 @@ def _why_nobody(conn: Connection, event: Event) -> str:
     """No delivery at all: each subscription that holds, and why it does not take this event."""
     held = _rows(conn, select(subscriptions).where(subscriptions.c.ended_at.is_(None)))
     if not held:
-        return "there is no subscription"
-    reasons = []
+        return phrase("there is no subscription")
+    reasons: list[str] = []
     for row in held[:5]:
         where = compile_where(orjson.loads(row["where"]))
         one = Subscription(row["id"], row["topic"], row["destination"], where)
-        reasons.append(f"{row['topic']} → {row['destination']}: {explain_routing(event, one)}")
-    more = f"; and {len(held) - 5} more" if len(held) > 5 else ""  # noqa: PLR2004
-    return "; ".join(reasons) + more
+        reasons.append(joined(": ", [f"{row['topic']} → {row['destination']}", explain_routing(event, one)]))
+    if len(held) > 5:  # noqa: PLR2004
+        reasons.append(phrase("and {count} more", count=len(held) - 5))
+    return joined("; ", reasons)
 
 
 def _verdict(conn: Connection, sensed: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         last = sensed[0]
-        return f"it was sensed and asked for no run: {last['reason'] or last['outcome']}"
+        return phrase("it was sensed and asked for no run: {reason}", reason=last["reason"] or last["outcome"])
     run = found[0]
     newest = sensed[0] if sensed else None
     if newest is not None and newest["run"] is None and newest["at"] > run["requested_at"]:
         # A newer version of the same thing came to nothing: that is what somebody asks about.
         reason = newest["reason"] or newest["outcome"]
-        return f"its newest version asked for no run: {reason}; before that, run {run['id']}"
+        return phrase(
+            "its newest version asked for no run: {reason}; before that, run {run}", reason=reason, run=run["id"]
+        )
     ids = list(conn.scalars(select(events.c.id).where(events.c.run == run["id"])))
-    error = f" ({run['error']})" if run["error"] else ""
-    return f"run {run['id']} {_is(run['status'])}{error}; {_told(conn, ids)}"
+    became = [phrase("run"), run["id"], _IS.get(run["status"], run["status"])]
+    error = [f"({run['error']})"] if run["error"] else []
+    return joined("; ", [joined(" ", [*became, *error]), _told(conn, ids)])
 
 
-def _is(status: str) -> str:
-    return {"queued": "is queued", "running": "is running", "lost": "was lost", "cancelled": "was cancelled"}.get(
-        status, status
-    )
+_IS = {
+    "queued": phrase("is queued"),
+    "running": phrase("is running"),
+    "lost": phrase("was lost"),
+    "cancelled": phrase("was cancelled"),
+    "succeeded": phrase("succeeded"),
+    "failed": phrase("failed"),
+}
+_ENDS = {
+    "pending": phrase("pending"),
+    "sending": phrase("sending"),
+    "held": phrase("held"),
+    "delivered": phrase("delivered"),
+    "suppressed": phrase("suppressed"),
+    "uncertain": phrase("uncertain"),
+    "dead": phrase("dead"),
+    "queued": phrase("queued"),
+    "running": phrase("running"),
+}
+
+
+def _ended(status: str) -> str:
+    """The status of a delivery, or of a run that has not ended, in a word."""
+    return _ENDS.get(status, status)
 
 
 def _told(conn: Connection, ids: Sequence[str]) -> str:
     if not ids:
-        return "no event of it is kept any more"
+        return phrase("no event of it is kept any more")
     rows = conn.execute(select(deliveries.c.destination, deliveries.c.status).where(deliveries.c.event.in_(ids))).all()
     if not rows:
         last = conn.scalar(select(func.max(events.c.seq)).where(events.c.id.in_(ids))) or 0
-        return "nobody is told yet" if last > _routed_to(conn) else "nobody was told"
+        return phrase("nobody is told yet") if last > _routed_to(conn) else phrase("nobody was told")
     by: dict[str, set[str]] = {}
     for destination, status in rows:
         by.setdefault(status, set()).add(destination)
-    return "; ".join(f"{status}: {', '.join(sorted(to))}" for status, to in sorted(by.items()))
+    return joined("; ", [joined(": ", [_ended(status), ", ".join(sorted(to))]) for status, to in sorted(by.items())])
 
 
 def _never_sensed(app: App, path: str, story: _Story) -> None:
     """No record has it: ask each source why."""
-    story.verdict = "nothing is known of it"
+    story.verdict = phrase("nothing is known of it")
     for name, source in app.sources.items():
         if (reason := source.why(path)) is not None:
-            story.tell(None, f"sensor {name} would not take it: {reason}", sensor=name)
+            said = phrase("sensor {sensor} would not take it: {reason}", sensor=name, reason=reason)
+            story.tell(None, said, sensor=name)
         else:
-            story.tell(None, f"sensor {name} would take it, and has not yet", sensor=name)
+            story.tell(None, phrase("sensor {sensor} would take it, and has not yet", sensor=name), sensor=name)
     if not app.sources:
-        story.tell(None, "there is no sensor")
+        story.tell(None, phrase("there is no sensor"))
     if _exists(path):
-        story.kind, story.verdict = "file", "it was never sensed"
+        story.kind, story.verdict = "file", phrase("it was never sensed")
 
 
 def _exists(path: str) -> bool:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from notifiers.chat import Parameter
+from rules.phrases import phrase
+
+if TYPE_CHECKING:
+    from jsonschema import ValidationError
 
 _DEPTH = 10
 _WORDS = 300
 _KEPT = ("$defs", "definitions", "properties", "patternProperties", "additionalProperties")
 _NAMES = {
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "object": "a JSON object",
-    "array": "a JSON list",
+    "string": phrase("text"),
+    "integer": phrase("a whole number"),
+    "number": phrase("a number"),
+    "boolean": phrase("true or false"),
+    "object": phrase("a JSON object"),
+    "array": phrase("a JSON list"),
     "null": "null",
 }
 _ONLY_JSON = frozenset({"integer", "number", "boolean", "object", "array", "null"})
@@ -40,18 +44,24 @@ def _parameter(root: Mapping[str, Any], name: str, *, required: bool) -> Paramet
     values = list(choices) if isinstance(choices, list) else [schema["const"]] if "const" in schema else []
     if not values and kinds == {"boolean"}:
         values = [True, False]
-    wanted = " or ".join(_NAMES[kind] for kind in _NAMES if kind in kinds) or "text"
+    wanted = _either([_NAMES[kind] for kind in _NAMES if kind in kinds] or [_NAMES["string"]])
     words = [schema[word] for word in ("title", "description") if isinstance(schema.get(word), str)]
     return Parameter(
         name=name,
         description=": ".join(words),
-        wanted="one of these" if values else wanted,
+        wanted=phrase("one of these") if values else wanted,
         kinds=frozenset(kinds),
         choices=tuple(values),
         required=required,
         has_default="default" in schema,
         default=schema.get("default"),
     )
+
+
+def _either(words: Sequence[str]) -> str:
+    """One of several."""
+    first, *rest = words
+    return phrase("{first} or {rest}", first=first, rest=_either(rest)) if rest else first
 
 
 def typed(schema: Any, name: str, text: str) -> Any:
@@ -82,9 +92,27 @@ def checked(schema: Mapping[str, Any] | None, name: str, text: str) -> Any:
     only = {word: schema[word] for word in _KEPT if word in schema}
     error = best_match(Draft202012Validator(only).iter_errors({name: value}))
     if error is not None:
-        text = error.message
-        raise ValueError(text if len(text) <= _WORDS else f"{text[: _WORDS - 1]}…")
+        raise ValueError(_said(error))
     return value
+
+
+def _said(error: ValidationError) -> str:
+    """What is wrong with a value; the usual faults in a phrase of the same words, bounded."""
+    value, limit = repr(error.instance), repr(error.validator_value)
+    usual = {
+        "type": phrase("{value} is not of type {limit}", value=value, limit=limit),
+        "enum": phrase("{value} is not one of {limit}", value=value, limit=limit),
+        "minimum": phrase("{value} is less than the minimum of {limit}", value=value, limit=limit),
+        "maximum": phrase("{value} is greater than the maximum of {limit}", value=value, limit=limit),
+        "pattern": phrase("{value} does not match {limit}", value=value, limit=limit),
+        "minLength": phrase("{value} is too short", value=value),
+        "maxLength": phrase("{value} is too long", value=value),
+    }
+    known = usual.get(str(error.validator))
+    text = error.message
+    if len(text) > _WORDS:
+        return f"{text[: _WORDS - 1]}…"
+    return known if known == text and known is not None else text
 
 
 def completions(schema: Mapping[str, Any] | None, begun: str, given: Collection[str]) -> list[tuple[str, str]]:

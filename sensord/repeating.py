@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from sqlalchemy import Connection, select
 
 from notifiers.clock import Clock
+from rules.phrases import phrase
 from rules.request import RunRequest
 from sensord.ledger.queries import loads
 from sensord.ledger.tables import TERMINAL, runs
@@ -29,9 +30,11 @@ def get_row(conn: Connection, run: str) -> Mapping[str, Any] | None:
 def repeat_of(clock: Clock, row: Mapping[str, Any], jobs: Mapping[str, Hooks]) -> NewRun | str:
     """The run that repeats that one, or why there can be none. `jobs` is every job with its hooks."""
     if row["status"] not in TERMINAL:
-        return f"the run is {row['status']}; wait until it has ended, or cancel it"
+        going = {"queued": phrase("queued"), "running": phrase("running")}
+        status = going.get(row["status"], row["status"])
+        return phrase("the run is {status}; wait until it has ended, or cancel it", status=status)
     if row["job"] not in jobs:
-        return f"job {row['job']} is no longer in the configuration; put it back to repeat its runs"
+        return phrase("job {job} is no longer in the configuration; put it back to repeat its runs", job=row["job"])
     asked = RunRequest(
         job_name=row["job"],
         run_key=row["run_key"],

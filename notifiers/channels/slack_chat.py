@@ -86,7 +86,8 @@ class SlackChat:
             except Exception:
                 # A fault of ours. A database that is full or away is waited for elsewhere.
                 log.exception("slack.unheard", extra={"kind": kind, "id": heard.heard.id})
-                return _to_them_alone(BROKE) if isinstance(heard, Said) and kind == "slash_commands" else None
+                broke = isinstance(heard, Said) and kind == "slash_commands"
+                return _to_them_alone(await self._conversations.word(BROKE)) if broke else None
 
     async def _hear(self, heard: Heard, payload: Mapping[str, Any]) -> JSON:
         if isinstance(heard, Pressed):
@@ -104,7 +105,7 @@ class SlackChat:
     async def _obey(self, said: Said, typed: str, payload: Mapping[str, Any]) -> JSON:
         """A slash command, and the conversation in which it was typed."""
         if await self._is_outside(typed):
-            return _to_them_alone(NOT_HERE)
+            return _to_them_alone(await self._conversations.word(NOT_HERE))
         if await self._shows_form(said, payload):
             return {}
         await self._conversations.hear(said, self)
@@ -133,7 +134,7 @@ class SlackChat:
         answered = await self._conversations.fill(filled, self)
         if answered.wrong:
             return wrong(answered.wrong)
-        return {} if answered.word is None else instead(answered.word)
+        return {} if answered.word is None else instead(answered.word, answered.tongue)
 
     def _whisper(self, pressed: Pressed, word: str | None) -> None:
         """Say a word to whoever pressed, once, and not in the way of what is heard next."""

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import orjson
 
 from notifiers.chat import Parameter
 from notifiers.chat.forms import Form
+from notifiers.chat.run_wording import BARE
+from notifiers.reading import ENGLISH
+from notifiers.reading.language import language
 from notifiers.text import split_text, utf16_len, visible
 from notifiers.wording import show
+from rules.phrases import Tongue, phrase, spoken
 
 CALLBACK: Final = "run"
 """By this our forms are told from whatever else the app shows."""
@@ -30,21 +34,24 @@ _WRONG = 300
 _ACTION = "value"
 
 Json = dict[str, Any]
+Say = Callable[[str], str]
+_ENGLISH: Final = language(ENGLISH)
 
 
 def view_of(form: Form) -> Json | None:
     """The modal; None where it has more fields, or is larger, than Slack takes."""
     if len(form.parameters) > _BLOCKS:
         return None
-    fields = [_field(place, parameter) for place, parameter in enumerate(form.parameters)]
+    say: Say = lambda text: str(spoken(text, form.tongue))  # noqa: E731 - a name for what is passed on
+    fields = [_field(place, parameter, say) for place, parameter in enumerate(form.parameters)]
     view = {
         "type": "modal",
         "callback_id": CALLBACK,
         "private_metadata": form.nonce,
-        "title": _plain(f"Run {form.job}", _TITLE),
-        "submit": _plain("Run", _TITLE),
-        "close": _plain("Cancel", _TITLE),
-        "blocks": fields or [_section("Without parameters.")],
+        "title": _plain(say(phrase("Run {job}", job=form.job)), _TITLE),
+        "submit": _plain(say(phrase("Run")), _TITLE),
+        "close": _plain(say(phrase("Cancel")), _TITLE),
+        "blocks": fields or [_section(say(BARE))],
     }
     return view if len(orjson.dumps(view)) <= _BYTES else None
 
@@ -71,14 +78,15 @@ def wrong(errors: Mapping[int, str]) -> Json:
     return {"response_action": "errors", "errors": shown}
 
 
-def instead(text: str) -> Json:
-    """What Slack is to show in the place of a modal."""
-    view = {"type": "modal", "title": _plain("Run", _TITLE), "close": _plain("Close", _TITLE)}
+def instead(text: str, tongue: Tongue = _ENGLISH) -> Json:
+    """What Slack is to show in the place of a modal, whose own words are in that language."""
+    title, close = spoken(phrase("Run"), tongue), spoken(phrase("Close"), tongue)
+    view = {"type": "modal", "title": _plain(title, _TITLE), "close": _plain(close, _TITLE)}
     return {"response_action": "update", "view": {**view, "blocks": [_section(text)]}}
 
 
-def _field(place: int, parameter: Parameter) -> Json:
-    about = ". ".join(text for text in (parameter.description, parameter.wanted) if text)
+def _field(place: int, parameter: Parameter, say: Say) -> Json:
+    about = ". ".join(say(text) for text in (parameter.description, parameter.wanted) if text)
     return {
         "type": "input",
         "block_id": f"p{place}",

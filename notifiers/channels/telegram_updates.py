@@ -51,10 +51,15 @@ def _message(message: Mapping[str, Any], heard: Heard, me: str | None) -> Said |
     if not isinstance(text, str) or person is None or bot or message.get("is_automatic_forward"):
         return None
     place, text = _place(chat, message), text[:_TEXT_CHARACTERS]
-    code = (message.get("from") or {}).get("language_code")
-    language = code[:_TAG] if isinstance(code, str) else None
+    language = _language(message.get("from"))
     replies = _replies(message, me)
     return Said(heard=heard, place=place, person=person, text=text, me=me, replies=replies, language=language)
+
+
+def _language(person: Any) -> str | None:
+    """The language in which somebody uses Telegram."""
+    code = person.get("language_code") if isinstance(person, Mapping) else None
+    return code[:_TAG] if isinstance(code, str) else None
 
 
 def _replies(message: Mapping[str, Any], me: str | None) -> bool:
@@ -77,7 +82,15 @@ def _press(query: Mapping[str, Any], heard: Heard) -> Pressed | None:
     if person is None or len(data.encode(errors="replace")) > _DATA_BYTES:
         return None
     place = _place(chat, message)
-    return Pressed(heard=heard, place=place, person=person, data=data, message=str(number), answer=answer)
+    return Pressed(
+        heard=heard,
+        place=place,
+        person=person,
+        data=data,
+        message=str(number),
+        answer=answer,
+        language=_language(query.get("from")),
+    )
 
 
 def _place(chat: Mapping[str, Any], message: Mapping[str, Any]) -> Place:

@@ -91,7 +91,7 @@ class Pressed(Struct, frozen=True, kw_only=True):
     """Somebody pressed a button.
 
     `data` is the nonce it carried, `message` the id of the message it stands in, `answer` what the service wants back
-    (its query's id, its response URL), if anything.
+    (its query's id, its response URL), if anything. `language` is as in `Said`.
     """
 
     heard: Heard
@@ -100,6 +100,7 @@ class Pressed(Struct, frozen=True, kw_only=True):
     data: str
     message: str
     answer: str | None = None
+    language: str | None = None
 
 
 class Filled(Struct, frozen=True, kw_only=True):

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from notifiers.chat import Person, Place, Room, Said, Standing
 from notifiers.chat.looking import Held
+from notifiers.chat.speaking import NOTHING, spoken_here
 from notifiers.chat.turns import Done, Reply
 from notifiers.message import Message, Text
 from notifiers.reading import Reading
 from rules.event import Severity
+from rules.phrases import lines, phrase
 from rules.rights import Grant, may_see, may_tell
 from rules.topics import matches
+
+
+class Known(NamedTuple):
+    """What is known of who asks, and of the place: roles, subscriptions, and what `/lang` asked for there."""
+
+    grants: tuple[Grant, ...] = ()
+    held: tuple[Held, ...] = ()
+    remembered: Reading = NOTHING
 
 
 class Ask(Struct, frozen=True, kw_only=True):
@@ -26,6 +37,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     held: tuple[Held, ...]
     room: Room
     now: int
+    remembered: Reading = NOTHING
 
     @property
     def place(self) -> Place:
@@ -39,8 +51,8 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     @property
     def reading(self) -> Reading:
-        """What the place's oldest subscription that says any is told in."""
-        return next((held.reading for held in self.held if any(held.reading)), (None, None))
+        """What the place is answered in, as far as anything says so."""
+        return spoken_here(self.held, self.remembered, self.said.language)
 
     def sees(self, topics: Iterable[str]) -> bool:
         """Whether something published on these topics may be shown here.
@@ -55,22 +67,25 @@ class Ask(Struct, frozen=True, kw_only=True):
     async def refusal(self, pattern: str | None = None) -> str | None:
         """Why the person may not change what this place is told of `pattern` (None: of nothing new); None: they may."""
         if not self.grants:
-            return f"You have no role here, so you cannot change what this chat is told.\n{invited(self.person)}"
+            none = phrase("You have no role here, so you cannot change what this chat is told.")
+            return lines(none, invited(self.person))
         if pattern is not None and not may_tell(self.grants, pattern):
             allowed = ", ".join(dict.fromkeys(topic for grant in self.grants for topic in grant.topics))
-            return f"You may subscribe to {allowed} and what is within, not to {pattern}."
+            return phrase(
+                "You may subscribe to {allowed} and what is within, not to {pattern}.", allowed=allowed, pattern=pattern
+            )
         if self.place.private:
             return None
         standing = await self.room.standing(self.place, self.person)
         if standing is Standing.administrator:
             return None
         if standing is Standing.unknown:
-            return "It could not be found out whether you administer this group. Try again in a moment."
-        return "In a group, one of its administrators does that."
+            return phrase("It could not be found out whether you administer this group. Try again in a moment.")
+        return phrase("In a group, one of its administrators does that.")
 
 
-STRANGER = "You are no longer in this chat."
-UNSURE = "It could not be found out whether you are in this chat. Try again in a moment."
+STRANGER = phrase("You are no longer in this chat.")
+UNSURE = phrase("It could not be found out whether you are in this chat. Try again in a moment.")
 
 
 async def absent(ask: Ask) -> str | None:
@@ -88,7 +103,7 @@ def refused(ask: Ask, why: str) -> Reply:
     text = f"{ask.person.name} ({ask.person.id}) was refused /{ask.name} in {ask.place.destination}"
     detail = {"command": ask.name, "reason": why}
     return Reply(
-        message=Message(title="Not allowed", severity=Severity.warning, body=[Text(why)]),
+        message=Message(title=phrase("Not allowed"), severity=Severity.warning, body=[Text(why)]),
         done=(
             Done(act="denied", person=ask.person, place=ask.place.destination, text=text, allowed=False, detail=detail),
         ),
@@ -97,7 +112,8 @@ def refused(ask: Ask, why: str) -> Reply:
 
 def invited(person: Person) -> str:
     """How somebody gets a role."""
-    return (
-        f"Your id is {person.id}: an owner of sensord adds it to chat.roles in sensord.yaml, or sends you an "
-        "invitation made by `sensord invite`."
+    return phrase(
+        "Your id is {person}: an owner of sensord adds it to chat.roles in sensord.yaml, or sends you an "
+        "invitation made by `sensord invite`.",
+        person=person.id,
     )

@@ -5,45 +5,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from notifiers.clock import from_us
+from notifiers.chat.figures import clock_us
+from rules.phrases import Phrase, phrase
 
 LABELS: Final[Mapping[str, tuple[str, Literal["default", "primary", "danger"]]]] = {
-    "details": ("Details", "default"),
-    "log": ("Log", "default"),
-    "rerun": ("Re-run", "primary"),
-    "acknowledge": ("Acknowledge", "default"),
-    "mute": ("Mute until fixed", "default"),
+    "details": (phrase("Details"), "default"),
+    "log": (phrase("Log"), "default"),
+    "rerun": (phrase("Re-run"), "primary"),
+    "acknowledge": (phrase("Acknowledge"), "default"),
+    "mute": (phrase("Mute until fixed"), "default"),
 }
-_DONE = {"rerun": "Re-run", "acknowledge": "Acknowledged", "mute": "Muted here until it succeeds"}
 ACTS: Final[Mapping[str, str]] = {"rerun": "rerun", "acknowledge": "acknowledged", "mute": "muted"}
 """What the act is called in the audit, and the topic `chat.<act>` of its event."""
 
-UNKNOWN = "This button means nothing here."
-EXPIRED = "This button is too old. /runs shows the newest runs."
-NO_ROLE = "You have no role here. An owner of sensord can give you one."
-NOT_YOURS = "That is for operators of this job."
-HIDDEN = "That is not yours to see."
-FLOOD = "That is more than is answered at a time. Wait a minute."
-SHOWN = "Here it comes."
-TAKEN = "Taken."
-ALREADY = "That was done already."
+UNKNOWN = phrase("This button means nothing here.")
+EXPIRED = phrase("This button is too old. /runs shows the newest runs.")
+NO_ROLE = phrase("You have no role here. An owner of sensord can give you one.")
+NOT_YOURS = phrase("That is for operators of this job.")
+HIDDEN = phrase("That is not yours to see.")
+FLOOD = phrase("That is more than is answered at a time. Wait a minute.")
+SHOWN = phrase("Here it comes.")
+TAKEN = phrase("Taken.")
+ALREADY = phrase("That was done already.")
 _TOAST = 190
 
 
-def line(deed: str, name: str, at: int, outcome: str | None) -> str:
+def line(deed: str, name: str, at: int, outcome: str | None) -> Phrase:
     """Who did what, as the message says it from then on."""
-    what = f": run {outcome}" if outcome else ""
-    return f"{_DONE[deed]} by {name}, {from_us(at):%H:%M} UTC{what}"
+    when = clock_us(at)
+    match deed:
+        case "rerun" if outcome:
+            return phrase("Re-run by {name}, {at}: run {run}", name=name, at=when, run=outcome)
+        case "rerun":
+            return phrase("Re-run by {name}, {at}", name=name, at=when)
+        case "acknowledge":
+            return phrase("Acknowledged by {name}, {at}", name=name, at=when)
+        case _:
+            return phrase("Muted here until it succeeds by {name}, {at}", name=name, at=when)
 
 
-def done(deed: str) -> str:
+_DONE: Final[Mapping[str, Phrase]] = {
+    "rerun": phrase("Re-run."),
+    "acknowledge": phrase("Acknowledged."),
+    "mute": phrase("Muted here until it succeeds."),
+}
+
+
+def done(deed: str) -> Phrase:
     """What is said to whoever did it."""
-    return f"{_DONE[deed]}."
+    return _DONE[deed]
 
 
-def already(deed: str, name: str) -> str:
+def already(deed: str, name: str) -> Phrase:
     """What is said to whoever comes second."""
-    return toast(f"{_DONE[deed]} already, by {name}.")
+    match deed:
+        case "rerun":
+            return phrase("Re-run already, by {name}.", name=name)
+        case "acknowledge":
+            return phrase("Acknowledged already, by {name}.", name=name)
+        case _:
+            return phrase("Muted here until it succeeds already, by {name}.", name=name)
 
 
 def toast(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -238,11 +238,15 @@ def _same(button: Offered) -> ColumnElement[bool]:
 
 
 class Showing(Struct, frozen=True, kw_only=True):
-    """What messages are to say from now on. `instead` is said where a message cannot be changed any more."""
+    """What messages are to say from now on. `instead` is said where a message cannot be changed any more.
+
+    `say` says it as a destination reads it.
+    """
 
     button: Offered
     message: str
     instead: Message
+    say: Callable[[Connection, Message, str], Message] = lambda _conn, message, _to: message
 
 
 def show(conn: Connection, showing: Showing, *, clock: Clock, now: int) -> list[dict[str, Any]]:
@@ -255,7 +259,8 @@ def show(conn: Connection, showing: Showing, *, clock: Clock, now: int) -> list[
         # What is not out yet gets its marks as it is claimed.
         if not pressed and row["receipts"] == "[]" and row["status"] != "sending":
             continue
-        carrier = insert_answer(conn, showing.instead, row["destination"], new_id=clock.new_id, now=now)
+        instead = showing.say(conn, showing.instead, row["destination"])
+        carrier = insert_answer(conn, instead, row["destination"], new_id=clock.new_id, now=now)
         message = showing.message if pressed else ""
         conn.execute(chat_changes.insert().values(id=carrier["event"], at=now, delivery=row["id"], message=message))
         made.append(carrier)

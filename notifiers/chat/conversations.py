@@ -15,17 +15,19 @@ from sqlalchemy import Connection
 from notifiers.bus.embedded import append_once
 from notifiers.chat import Daemon, Filled, Heard, Moved, Pressed, Room, Said, Shut
 from notifiers.chat import wording as words
-from notifiers.chat.asking import Ask, invited
+from notifiers.chat.asking import Ask, Known, invited
+from notifiers.chat.button_wording import toast
 from notifiers.chat.deeds import Deeds
 from notifiers.chat.dialogues import Dialogue, open_dialogue
 from notifiers.chat.floods import SECONDS, Floods, Once, Turnout
 from notifiers.chat.forms import Answered, Form, Forms
-from notifiers.chat.looking import Held, held_by, held_in, paused_in
+from notifiers.chat.looking import held_by, held_in, paused_in
 from notifiers.chat.orders import Orders
 from notifiers.chat.people import guest_grants
 from notifiers.chat.presses import Presses
 from notifiers.chat.questions import Command, Questions, answer
 from notifiers.chat.silence import Silence
+from notifiers.chat.speaking import Speech, act_in, remembered_for
 from notifiers.chat.tongues import Tongues
 from notifiers.chat.turns import Act, Done, Reply, Turn, heard_before, read_cursor, settle
 from notifiers.clock import Clock, to_us
@@ -37,6 +39,8 @@ from notifiers.store import move, pause, resume
 from rules.commands import COMMANDS, CommandError, Invited, check, opened, parse
 from rules.commands import Command as Typed
 from rules.event import Event, Severity
+from rules.phrases import phrase
+from rules.phrases import spoken as in_tongue
 from rules.rights import Grant
 
 log = logging.getLogger(__name__)
@@ -66,6 +70,7 @@ class Conversations:
         self._clock = clock
         self._owner = owner
         self._published = published
+        self._speech = speech = Speech(database, reader)
         questions = Questions(database, daemon, clock)
         self._orders = Orders(database, daemon, clock)
         self._commands: Mapping[str, Command] = {
@@ -85,6 +90,7 @@ class Conversations:
             orders=self._orders,
             rights=self._rights,
             floods=self._floods,
+            say=speech.said_to,
         )
         self._strangers = Once(STRANGERS_S)
 
@@ -110,15 +116,22 @@ class Conversations:
             act, word = await self._presses.press(heard, room)
             to = heard.place.destination
         elif isinstance(heard, Said):
-            act = _spelt(await self._asked(heard, room), heard.typed)
-            to = heard.place.destination
+            act, to = await self._asked(heard, room), heard.place.destination
         elif isinstance(heard, Shut):
             act, to = await self._shut(heard), heard.place.destination
         else:
             act, to = self._moved(heard), heard.new
+        if act is None and word is None:
+            return None
+        tongue = await self._speech.to(to, heard.language if isinstance(heard, Said | Pressed) else None)
         if act is not None:
-            word = await self._settle(heard.heard, to, act) or word
-        return word
+            typed = heard.typed if isinstance(heard, Said) else "/"
+            word = await self._settle(heard.heard, to, act_in(act, tongue, typed)) or word
+        return None if word is None else toast(in_tongue(word, tongue))
+
+    async def word(self, text: str) -> str:
+        """Something for somebody who is in no place that is known: in the configuration's language."""
+        return await self._speech.word(text)
 
     async def _settle(self, heard: Heard, to: str, act: Act) -> str | None:
         """Carry it out, once however often it is heard; what it says to whoever asked for it."""
@@ -141,7 +154,7 @@ class Conversations:
         made = await self._forms.asked(said, room)
         if made is None or self._floods.one_more(said.place.chat, self._clock.monotonic()) is not Turnout.answered:
             return None
-        return made
+        return replace(made, tongue=await self._speech.by(made.reading))
 
     async def shown(self, said: Said) -> None:
         """The command is carried out: its form stands before whoever typed it."""
@@ -150,9 +163,15 @@ class Conversations:
     async def fill(self, filled: Filled, room: Room) -> Answered:
         """What becomes of a form that was sent; whatever its `act` was is settled."""
         answered = await self._forms.sent(filled, room)
+        if answered.ask is None:
+            return replace(answered, word=answered.word and await self.word(answered.word))
+        to, tongue = answered.ask.place.destination, await self._speech.by(answered.ask.reading)
         if answered.act is None:
-            return answered
-        return Answered(word=await self._settle(filled.heard, answered.to, answered.act))
+            wrong = {place: in_tongue(text, tongue) for place, text in answered.wrong.items()}
+            word = answered.word and in_tongue(answered.word, tongue)
+            return replace(answered, wrong=wrong, word=word, tongue=tongue)
+        word = await self._settle(filled.heard, to, act_in(answered.act, tongue))
+        return Answered(word=None if word is None else in_tongue(word, tongue), ask=answered.ask, tongue=tongue)
 
     async def tell(self, event: Event) -> None:
         """Publish an event of the chats' own."""
@@ -176,19 +195,18 @@ class Conversations:
     async def _replied(
         self, said: Said, command: Typed | None, answering: Act | None, turnout: Turnout, room: Room
     ) -> Act | None:
-        grants, held = await self._database.read(lambda conn: self._rights(conn, said))
-        if not grants and not (held and not said.place.private) and not _invited(command):
+        known = await self._database.read(lambda conn: self._rights(conn, said))
+        if not known.grants and not (known.held and not said.place.private) and not _invited(command):
             return self._stranger(said)
         if turnout is Turnout.told_off:
-            return answer(words.said(f"That is more than is answered at a time. Wait {SECONDS:.0f} seconds."))
+            much = phrase("That is more than is answered at a time. Wait {seconds} seconds.", seconds=round(SECONDS))
+            return answer(words.said(much))
         if answering is not None:
             return answering
         if command is None:
-            return answer(words.help_text("Only commands are understood here"))
+            return answer(words.help_text(phrase("Only commands are understood here")))
         now = to_us(self._clock.now())
-        return await self._carry_out(
-            Ask(said=said, name=command.name, words=command.words, grants=grants, held=held, room=room, now=now)
-        )
+        return await self._carry_out(_ask(said, known, room, now, command.name, command.words))
 
     async def _answered(self, said: Said, room: Room) -> tuple[Act | None, bool]:
         """What becomes of words that answer a question, and whether they are an answer that can be taken.
@@ -198,37 +216,39 @@ class Conversations:
         now = to_us(self._clock.now())
         place = said.place.destination
 
-        def read(conn: Connection) -> tuple[Dialogue | None, tuple[Grant, ...], tuple[Held, ...]]:
+        def read(conn: Connection) -> tuple[Dialogue | None, Known]:
             dialogue = open_dialogue(conn, said.person.id, place, now)
-            return (None, (), ()) if dialogue is None else (dialogue, *self._rights(conn, said))
+            return (None, Known()) if dialogue is None else (dialogue, self._rights(conn, said))
 
-        dialogue, grants, held = await self._database.read(read)
+        dialogue, known = await self._database.read(read)
         if dialogue is None or not (said.place.private or said.replies):
             return None, False
-        ask = Ask(said=said, name="run", words=(), grants=grants, held=held, room=room, now=now)
+        ask = _ask(said, known, room, now, "run")
         try:
             return await self._orders.said(ask, dialogue, said.text.strip())
         except CommandError as error:
-            return answer(words.said(str(error), severity=Severity.warning)), False
+            return answer(words.said(error.text, severity=Severity.warning)), False
 
     async def _carry_out(self, ask: Ask) -> Act:
         try:
             check(Typed(ask.name, ask.words))
             return await self._commands[ask.name](ask)
         except CommandError as error:
-            return answer(words.said(str(error), severity=Severity.warning))
+            return answer(words.said(error.text, severity=Severity.warning))
 
-    def _rights(self, conn: Connection, said: Said) -> tuple[tuple[Grant, ...], tuple[Held, ...]]:
+    def _rights(self, conn: Connection, said: Said) -> Known:
         person = said.person.id
         grants = (*self.granted.get(person, ()), *guest_grants(conn, person))
-        return grants, tuple(held_by(conn, said.place.destination))
+        place = said.place.destination
+        return Known(grants, tuple(held_by(conn, place)), remembered_for(conn, place))
 
     def _stranger(self, said: Said) -> Act | None:
         if not self._strangers.first(f"{said.person.id} {said.place.chat}", self._clock.monotonic()):
             return None
         text = f"{said.person.name} ({said.person.id}) wrote from {said.place.destination}, and has no role"
         done = Done(act="denied", person=said.person, place=said.place.destination, text=text, allowed=False)
-        message = words.said(invited(said.person), title="This bot serves a team, and you have no role here yet")
+        title = phrase("This bot serves a team, and you have no role here yet")
+        message = words.said(invited(said.person), title=title)
         return lambda _conn: Reply(message=message, done=(done,))
 
     async def _shut(self, heard: Shut) -> Act | None:
@@ -276,16 +296,17 @@ class Conversations:
         return act
 
 
-def _spelt(act: Act | None, typed: str) -> Act | None:
-    """The same act, with an answer that spells commands as they are typed there."""
-    if act is None or typed == "/":
-        return act
-
-    def spelt(conn: Connection) -> Reply:
-        reply = act(conn)
-        return reply if reply.message is None else replace(reply, message=words.as_typed(reply.message, typed))
-
-    return spelt
+def _ask(said: Said, known: Known, room: Room, now: int, name: str, words_: tuple[str, ...] = ()) -> Ask:
+    return Ask(
+        said=said,
+        name=name,
+        words=words_,
+        grants=known.grants,
+        held=known.held,
+        remembered=known.remembered,
+        room=room,
+        now=now,
+    )
 
 
 def _invited(command: Typed | None) -> bool:

@@ -18,10 +18,19 @@ from notifiers.chat.turns import Act, Done, Reply
 from notifiers.clock import Clock
 from notifiers.message import Message, Text
 from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions, set_reading
-from rules.commands import CommandError, Invited, Shown, opened, reading_of, typed, wanted
+from rules.commands import CommandError, Invited, Shown, opened, reading_of, split, typed, wanted
+from rules.phrases import joined, lines, phrase
+from rules.rights import Role
 from rules.topics import matches
 
-_BAD_INVITE = "This invitation is not valid: it was used already, or is too old. Ask for another one."
+_BAD_INVITE = phrase("This invitation is not valid: it was used already, or is too old. Ask for another one.")
+_NO_LIMIT = phrase(
+    "limit=5 is of lists, as in /runs limit=5. Whoever is told of too much subscribes to less, e.g. with "
+    "severity>=warning, or types /mute 2h."
+)
+_COMES_BACK = phrase("What sensord.yaml names comes back at the daemon's next start, unless it is removed there.")
+_FOR_ROLES = phrase("A test message is for people with a role.")
+_ROLES = {Role.viewer: phrase("viewer"), Role.operator: phrase("operator"), Role.owner: phrase("owner")}
 
 
 class Deeds:
@@ -46,9 +55,9 @@ class Deeds:
             return self._accept(ask, payload.token)
         if isinstance(payload, Shown):
             message = await self._questions.topics(ask, payload.topic)
-            hint = Text(f"To be told here of what is said on it: /subscribe {payload.topic}")
-            return answer(replace(message, body=[*message.body, hint]))
-        message = words.help_text("sensord tells this chat what became of jobs and their data")
+            hint = phrase("To be told here of what is said on it: /subscribe {topic}", topic=payload.topic)
+            return answer(replace(message, body=[*message.body, Text(hint)]))
+        message = words.help_text(phrase("sensord tells this chat what became of jobs and their data"))
         if not ask.grants:
             message = replace(message, body=[*message.body, Text(invited(ask.person))])
         return answer(message)
@@ -62,9 +71,10 @@ class Deeds:
                 return refused(ask, _BAD_INVITE)
             topics = ", ".join(grant.topics)
             text = f"{_who(ask)} accepted an invitation: {grant.role.name} of {topics}"
-            hint = f"You are {grant.role.name} of {topics}.\n{typed('subscribe')}\n/topics shows what there is."
+            role = phrase("You are {role} of {topics}.", role=_ROLES[grant.role], topics=topics)
+            title = phrase("Welcome, {name}", name=ask.person.name)
             return Reply(
-                message=words.said(hint, title=f"Welcome, {ask.person.name}"),
+                message=words.said(role, typed("subscribe"), phrase("/topics shows what there is."), title=title),
                 done=(_done(ask, "joined", text, role=grant.role.name, topics=list(grant.topics)),),
             )
 
@@ -72,6 +82,8 @@ class Deeds:
 
     async def _subscribe(self, ask: Ask) -> Act:
         words_left, lang, zone = reading_of(ask.words)
+        if split(words_left, ("limit",))[1]:
+            raise CommandError(_NO_LIMIT)
         pattern, where = wanted(words_left)
         reading = chosen(ask, lang, zone)
         if (why := await ask.refusal(pattern)) is not None:
@@ -87,11 +99,12 @@ class Deeds:
         def act(conn: Connection) -> Reply:
             if same or not add_subscriptions(conn, [one])[0][1]:
                 changed = set_reading(conn, same, *retold)
-                return Reply(message=words.said(f"This chat is told of that already\n{line}"), changed=changed)
+                return Reply(message=words.said(phrase("This chat is told of that already"), line), changed=changed)
             text = f"{_who(ask)} subscribed {destination} to {line}"
-            hint = "/test sends a test message, /subs lists what this chat is told, /unsubscribe ends it."
+            hint = phrase("/test sends a test message, /subs lists what this chat is told, /unsubscribe ends it.")
+            title = phrase("This chat is told of {subscription} from now on", subscription=line)
             return Reply(
-                message=Message(title=f"This chat is told of {line} from now on", body=[Text(hint)]),
+                message=Message(title=title, body=[Text(hint)]),
                 done=(_done(ask, "subscribed", text, subscription=one.id, topic=pattern, where=where),),
             )
 
@@ -99,25 +112,26 @@ class Deeds:
 
     async def _unsubscribe(self, ask: Ask) -> Act:
         if not ask.words:
-            raise CommandError(f"Say which topic. {typed('unsubscribe')}\n/subs lists what this chat is told.")
+            say = joined(" ", [phrase("Say which topic."), typed("unsubscribe")])
+            raise CommandError(say, phrase("/subs lists what this chat is told."))
         which = ask.words[0]
         ending = [held for held in ask.held if which.lower() == "all" or held.topic == which]
         if not ending:
-            raise CommandError(f"This chat is not told of {words.one_line(which, 80)}. /subs lists what it is told of.")
+            topic = words.one_line(which, 80)
+            none = phrase("This chat is not told of {topic}. /subs lists what it is told of.", topic=topic)
+            raise CommandError(none)
         if (why := await ask.refusal()) is not None:
             return lambda _conn: refused(ask, why)
 
         def act(conn: Connection) -> Reply:
             ended = end_subscriptions(conn, [Ended(id=held.id, at=ask.now) for held in ending])
             gone = [held for held, did in zip(ending, ended, strict=True) if did]
-            lines = [words.subscription_line(held) for held in gone]
-            body = [Text("\n".join(lines))]
+            told = [words.subscription_line(held) for held in gone]
+            body = [Text("\n".join(told))]
             if any(held.origin == "config" for held in gone):
-                body.append(
-                    Text("What sensord.yaml names comes back at the daemon's next start, unless it is removed there.")
-                )
+                body.append(Text(_COMES_BACK))
             return Reply(
-                message=Message(title="This chat is no longer told of", body=body),
+                message=Message(title=phrase("This chat is no longer told of"), body=body),
                 done=tuple(
                     _done(
                         ask,
@@ -126,7 +140,7 @@ class Deeds:
                         subscription=held.id,
                         topic=held.topic,
                     )
-                    for held, line in zip(gone, lines, strict=True)
+                    for held, line in zip(gone, told, strict=True)
                 ),
                 changed=True,
             )
@@ -135,7 +149,7 @@ class Deeds:
 
     async def _test(self, ask: Ask) -> Act:
         if not ask.grants:
-            return lambda _conn: refused(ask, f"A test message is for people with a role.\n{invited(ask.person)}")
+            return lambda _conn: refused(ask, lines(_FOR_ROLES, invited(ask.person)))
         text = f"Test message, asked for by {ask.person.name}. What this chat is subscribed to arrives the same way."
         done = _done(ask, "test", text, subscriptions=[words.subscription_line(held) for held in ask.held])
         # A chat that is told of everything gets it by its subscription.

@@ -22,10 +22,14 @@ from notifiers.chat.buttons import new_nonces
 from notifiers.chat.dialogues import HELD_US, Choice, Dialogue, Offer, begin, find_choice, first_nonce
 from notifiers.chat.orders import Orders
 from notifiers.chat.presses import Rights
+from notifiers.chat.speaking import NOTHING
 from notifiers.chat.turns import Act
 from notifiers.clock import Clock, to_us
 from notifiers.database import Database
+from notifiers.reading import ENGLISH, Reading
+from notifiers.reading.language import Language, language
 from rules.commands import CommandError, parse
+from rules.phrases import why
 
 _PLACE: Final = "form "
 _LEFT_OUT: Final = object()
@@ -37,15 +41,18 @@ class Form(Struct, frozen=True, kw_only=True):
     job: str
     nonce: str
     parameters: Sequence[Parameter]
+    reading: Reading = NOTHING
+    tongue: Language = field(default_factory=lambda: language(ENGLISH))
 
 
 class Answered(Struct, frozen=True, kw_only=True):
-    """What became of a form: `act`, to be settled, answers `to`; else what is wrong, by the places of fields."""
+    """What became of a form: `act`, to be settled, answers `ask`; else what is wrong, by the places of fields."""
 
     act: Act | None = None
-    to: str = ""
+    ask: Ask | None = None
     wrong: Mapping[int, str] = field(default_factory=dict)
     word: str | None = None
+    tongue: Language = field(default_factory=lambda: language(ENGLISH))
 
 
 class Forms:
@@ -77,9 +84,18 @@ class Forms:
         return await self._take(ask, offer, filled.values)
 
     async def _ask(self, said: Said, room: Room) -> Ask:
-        grants, held = await self._database.read(lambda conn: self._rights(conn, said))
+        known = await self._database.read(lambda conn: self._rights(conn, said))
         now = to_us(self._clock.now())
-        return Ask(said=said, name="run", words=(), grants=grants, held=held, room=room, now=now)
+        return Ask(
+            said=said,
+            name="run",
+            words=(),
+            grants=known.grants,
+            held=known.held,
+            remembered=known.remembered,
+            room=room,
+            now=now,
+        )
 
     async def _open(self, ask: Ask, job: str) -> Form | None:
         try:
@@ -104,14 +120,14 @@ class Forms:
         fields = [[one.name, list(one.choices)] for one in parameters]
         choice = Choice(nonce=nonce, what="form", value=fields)
         kept = await self._database.write(partial(_keep, now=ask.now), (dialogue, choice))
-        return Form(job=job, nonce=kept, parameters=parameters)
+        return Form(job=job, nonce=kept, parameters=parameters, reading=ask.reading)
 
     async def _take(self, ask: Ask, offer: Offer, values: Mapping[int, str | None]) -> Answered:
         dialogue = offer.dialogue
         if dialogue.person != ask.person.id:
-            return Answered(word=words.NOT_YOURS)
+            return Answered(word=words.NOT_YOURS, ask=ask)
         if offer.ended or dialogue.expires_at <= ask.now:
-            return Answered(word=words.OVER)
+            return Answered(word=words.OVER, ask=ask)
         given: dict[str, Any] = {}
         wrong: dict[int, str] = {}
         parameters = {one.name: one for one in await self._daemon.parameters(dialogue.job)}
@@ -119,18 +135,18 @@ class Forms:
             try:
                 value = await self._value(dialogue.job, parameters.get(name), name, choices, values.get(place))
             except ValueError as error:
-                wrong[place] = str(error)
+                wrong[place] = why(error)
             else:
                 given |= {} if value is _LEFT_OUT else {name: value}
         if wrong:
-            return Answered(wrong=wrong)
+            return Answered(wrong=wrong, ask=ask)
         try:
             run = Choice(nonce=offer.choice.nonce, what="run")
             act = await self._orders.chosen(ask, replace(dialogue, given=given), run)
-            return Answered(act=act, to=ask.place.destination)
+            return Answered(act=act, ask=ask)
         except CommandError as error:
             last = len(offer.choice.value) - 1
-            return Answered(word=str(error)) if last < 0 else Answered(wrong={last: str(error)})
+            return Answered(word=error.text, ask=ask) if last < 0 else Answered(wrong={last: error.text}, ask=ask)
 
     async def _value(
         self, job: str, parameter: Parameter | None, name: str, choices: Sequence[Any], text: str | None
@@ -139,13 +155,13 @@ class Forms:
         if text is None or not text.strip():
             if parameter is not None and parameter.required:
                 if not parameter.has_default:
-                    raise ValueError("This one is needed.")
+                    raise ValueError(words.NEEDED)
                 return parameter.default
             return _LEFT_OUT
         if not choices:
             return await self._daemon.value(job, name, text)
         if not text.isdecimal() or int(text) >= len(choices):
-            raise ValueError("That is none of the choices.")
+            raise ValueError(words.NO_CHOICE)
         return choices[int(text)]
 
 

@@ -25,6 +25,8 @@ from notifiers.clock import Clock
 from notifiers.database import Database
 from notifiers.message import Message
 from rules.commands import CommandError, typed
+from rules.phrases import joined, lines, phrase
+from rules.phrases import why as said_by
 from rules.rights import Role, may_see
 
 _MOST_CHOICES = 30
@@ -80,15 +82,16 @@ class Orders:
         try:
             return await self._daemon.value(job, name, text)
         except ValueError as error:
-            raise CommandError(f"{wording.one_line(name, 60)}: {error}") from None
+            raise CommandError(joined(": ", [wording.one_line(name, 60), said_by(error)])) from None
 
     async def refusal(self, ask: Ask, job: str) -> str | None:
         """Why the person may not run that here and now; None: they may. CommandError: there is none for them."""
         topics = self._daemon.jobs.get(job)
         if topics is None or not ask.sees(topics):
-            raise CommandError(f"There is no job {wording.one_line(job, 60)} that you may see. /run lists yours.")
+            none = phrase("There is no job {job} that you may see. /run lists yours.", job=wording.one_line(job, 60))
+            raise CommandError(none)
         if not may_see(ask.grants, topics, Role.operator):
-            return words.NOT_OPERATOR if ask.grants else f"{words.NOT_OPERATOR}\n{invited(ask.person)}"
+            return words.NOT_OPERATOR if ask.grants else lines(words.NOT_OPERATOR, invited(ask.person))
         return await absent(ask)
 
     async def _cancel(self, ask: Ask) -> Act:
@@ -114,7 +117,7 @@ class Orders:
         try:
             value = await self._daemon.value(dialogue.job, dialogue.asked, text)
         except ValueError as error:
-            return answer(words.wrong(dialogue.asked, str(error))), False
+            return answer(words.wrong(dialogue.asked, said_by(error))), False
         return await self._given(ask, dialogue, value), True
 
     async def chosen(self, ask: Ask, dialogue: Dialogue, choice: Choice) -> Act:
@@ -173,7 +176,7 @@ class Orders:
             return replace(dialogue, asked=asked.name), choices, message
         order = await self._daemon.order(dialogue.job, dialogue.given)
         if isinstance(order, str):
-            raise CommandError(f"{order}\n/run {dialogue.job} begins again.")
+            raise CommandError(order, phrase("/run {job} begins again.", job=dialogue.job))
         choices = _with_nonces(["run", "cancel"], [None, None])
         return replace(dialogue, asked=None), choices, words.confirm(dialogue.job, dialogue.given, choices)
 
@@ -215,5 +218,6 @@ def _with_nonces(whats: Sequence[str], values: Sequence[Any]) -> list[Choice]:
 def _pair(word: str) -> tuple[str, str]:
     name, equals, text = word.partition("=")
     if not equals or not name:
-        raise CommandError(f"{wording.one_line(word, 60)!r} is no NAME=VALUE. {typed('run')}")
+        no_pair = phrase("{word} is no NAME=VALUE.", word=repr(wording.one_line(word, 60)))
+        raise CommandError(joined(" ", [no_pair, typed("run")]))
     return name, text

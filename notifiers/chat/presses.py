@@ -13,11 +13,10 @@ from sqlalchemy import Connection
 from notifiers.chat import Daemon, Order, Pressed, Room, Said
 from notifiers.chat import button_wording as words
 from notifiers.chat import run_wording as asking
-from notifiers.chat.asking import UNSURE, Ask, absent
+from notifiers.chat.asking import UNSURE, Ask, Known, absent
 from notifiers.chat.buttons import Offered, Showing, find, show, use
 from notifiers.chat.dialogues import Offer, find_choice
 from notifiers.chat.floods import Floods, Once, Turnout
-from notifiers.chat.looking import Held
 from notifiers.chat.orders import Orders
 from notifiers.chat.questions import Command
 from notifiers.chat.turns import Act, Done, Reply
@@ -27,7 +26,8 @@ from notifiers.message import Message
 from notifiers.mutes import mute_until_fixed
 from rules.commands import CommandError
 from rules.event import Severity
-from rules.rights import Grant, Role, may_see
+from rules.phrases import joined
+from rules.rights import Role, may_see
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ ASKS = {"details": "why", "log": "log"}
 _AUDITED_S = 86_400.0
 """The same person is audited for the same wrong press once in this time."""
 
-Rights = Callable[[Connection, Said], tuple[tuple[Grant, ...], tuple[Held, ...]]]
+Rights = Callable[[Connection, Said], Known]
 
 
 class Outcome(NamedTuple):
@@ -48,7 +48,10 @@ class Outcome(NamedTuple):
 
 
 class Presses:
-    """Decides about presses. `rights` reads what somebody may do, and what the place is told of."""
+    """Decides about presses.
+
+    `rights` reads what somebody may do, and what the place is told of; `say` says a message as a destination reads it.
+    """
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class Presses:
         orders: Orders,
         rights: Rights,
         floods: Floods,
+        say: Callable[[Connection, Message, str], Message],
     ) -> None:
         self._database = database
         self._daemon = daemon
@@ -68,6 +72,7 @@ class Presses:
         self._orders = orders
         self._rights = rights
         self._floods = floods
+        self._say = say
         self._audited = Once(_AUDITED_S)
         self._acting: Mapping[str, Callable[[Ask, Pressed, Offered], Awaitable[Outcome]]] = {
             "acknowledge": self._note,
@@ -77,17 +82,24 @@ class Presses:
 
     async def press(self, pressed: Pressed, room: Room) -> Outcome:
         """What becomes of a press."""
-        said = Said(heard=pressed.heard, place=pressed.place, person=pressed.person, text="")
+        said = Said(heard=pressed.heard, place=pressed.place, person=pressed.person, text="", language=pressed.language)
 
-        def read(
-            conn: Connection,
-        ) -> tuple[Offered | None, Offer | None, tuple[Grant, ...], tuple[Held, ...]]:
+        def read(conn: Connection) -> tuple[Offered | None, Offer | None, Known]:
             button = find(conn, pressed.data, pressed.place, pressed.message)
             offer = find_choice(conn, pressed.data) if button is None else None
-            return button, offer, *self._rights(conn, said)
+            return button, offer, self._rights(conn, said)
 
-        button, offer, grants, held = await self._database.read(read)
-        ask = Ask(said=said, name="run", words=(), grants=grants, held=held, room=room, now=to_us(self._clock.now()))
+        button, offer, known = await self._database.read(read)
+        ask = Ask(
+            said=said,
+            name="run",
+            words=(),
+            grants=known.grants,
+            held=known.held,
+            remembered=known.remembered,
+            room=room,
+            now=to_us(self._clock.now()),
+        )
         if offer is not None and offer.dialogue.place == pressed.place.destination:
             return await self._choose(ask, offer)
         if button is None:
@@ -132,8 +144,8 @@ class Presses:
         key = f"{pressed.person.id} {pressed.place.chat} {why}"
         if why == UNSURE or not self._audited.first(key, self._clock.monotonic()):
             return Outcome(None, why)
-        what = "a button that means nothing there" if button is None else f"{button.deed} of run {button.run}"
-        text = f"{pressed.person.name} ({pressed.person.id}) pressed {what} in {pressed.place.destination}"
+        text = "a button that means nothing there" if button is None else f"{button.deed} of run {button.run}"
+        text = f"{pressed.person.name} ({pressed.person.id}) pressed {text} in {pressed.place.destination}"
         log.warning("chat.press_refused", extra={"person": pressed.person.id, "reason": why})
         done = Done(
             act="denied",
@@ -150,7 +162,7 @@ class Presses:
         try:
             act = await self._commands[command](replace(ask, name=command))
         except CommandError as error:
-            return Outcome(None, words.toast(str(error)))
+            return Outcome(None, error.text)
         return Outcome(act, words.SHOWN)
 
     async def _choose(self, ask: Ask, offer: Offer) -> Outcome:
@@ -165,7 +177,7 @@ class Presses:
         try:
             return Outcome(await self._orders.chosen(ask, dialogue, offer.choice), words.TAKEN)
         except CommandError as error:
-            return Outcome(None, words.toast(str(error)))
+            return Outcome(None, error.text)
 
     async def _note(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
         return Outcome(partial(self._do, ask=ask, pressed=pressed, button=button), words.done(button.deed))
@@ -173,7 +185,7 @@ class Presses:
     async def _rerun(self, ask: Ask, pressed: Pressed, button: Offered) -> Outcome:
         order = await self._daemon.repeat(button.run)
         if isinstance(order, str):
-            return Outcome(None, words.toast(order))
+            return Outcome(None, order)
         return Outcome(partial(self._do, ask=ask, pressed=pressed, button=button, order=order), words.done(button.deed))
 
     def _do(
@@ -196,9 +208,9 @@ class Presses:
                 now=ask.now,
             )
         text = words.told(button.deed, person.name, person.id, button.job, button.run, outcome)
-        title = f"{button.job}: {words.line(button.deed, person.name, ask.now, outcome)}"
+        title = joined(": ", [button.job, words.line(button.deed, person.name, ask.now, outcome)])
         instead = Message(title=title, severity=Severity.info)
-        showing = Showing(button=button, message=pressed.message, instead=instead)
+        showing = Showing(button=button, message=pressed.message, instead=instead, say=self._say)
         detail = {"run": button.run, "job": button.job, "about": button.event, "new_run": outcome}
         done = Done(act=words.ACTS[button.deed], person=person, place=ask.place.destination, text=text, detail=detail)
         return Reply(

@@ -16,8 +16,9 @@ from notifiers.chat.turns import Act, Reply
 from notifiers.clock import Clock
 from notifiers.database import Database
 from notifiers.message import Message, Text
-from rules.commands import CommandError, typed
+from rules.commands import CommandError, limit_of, typed
 from rules.event import Event
+from rules.phrases import joined, phrase, sentence, why
 from rules.rights import EVERYTHING, may_see
 from rules.topics import check_pattern, matches
 
@@ -25,7 +26,7 @@ MOST = 15
 LOG_BYTES = 3000
 WORTH = 3
 """Fewer runs than that say no more as a picture than in words."""
-_NOTHING_TOLD = "Nothing was told here yet. Type the id behind the command: /runs shows those of runs."
+_NOTHING_TOLD = phrase("Nothing was told here yet. Type the id behind the command: /runs shows those of runs.")
 
 Command = Callable[[Ask], Awaitable[Act]]
 
@@ -71,7 +72,7 @@ class Questions:
             try:
                 check_pattern(pattern)
             except ValueError as error:
-                raise CommandError(f"{error}.") from None
+                raise CommandError(sentence(why(error))) from None
 
         def asked(topic: str) -> bool:
             return pattern is None or matches(pattern, topic) or matches(f"{pattern}.>", topic)
@@ -88,16 +89,17 @@ class Questions:
         for job in sorted(jobs)[:MOST]:
             if found := await self._daemon.runs([job], 1):
                 newest[job] = found[0]
-        sentence = f"The newest runs of {len(newest)} of {len(jobs)} jobs"
+        state: str = phrase("The newest runs of {shown} of {all} jobs", shown=len(newest), all=len(jobs))
         problems: Sequence[str] = ()
         if any(grant.topics == EVERYTHING for grant in ask.grants):
-            sentence, problems = await self._daemon.state()
-        return answer(words.state(sentence, problems, list(newest.values()), self._clock.now()))
+            state, problems = await self._daemon.state()
+        return answer(words.state(state, problems, list(newest.values()), self._clock.now()))
 
     async def _runs(self, ask: Ask) -> Act:
-        job = ask.words[0] if ask.words else None
+        rest, most = limit_of(ask.words, MOST)
+        job = rest[0] if rest else None
         jobs = [name for name in self._visible(ask) if job in (None, name)]
-        runs = await self._daemon.runs(jobs, MOST) if jobs else []
+        runs = await self._daemon.runs(jobs, most) if jobs else []
         return answer(words.run_list(runs, job, self._clock.now()))
 
     def _visible(self, ask: Ask) -> Collection[str]:
@@ -109,7 +111,8 @@ class Questions:
         if run is None or not ask.sees(self._daemon.jobs.get(run["job"], ())):
             event = await self._database.read(partial(get_event, id_=what))
             if event is None or not ask.sees(event.topics):
-                raise CommandError(f"There is no run and no event {words.one_line(what, 60)} that you may see.")
+                none = phrase("There is no run and no event {what} that you may see.", what=words.one_line(what, 60))
+                raise CommandError(none)
         message = words.story(*await self._daemon.why(what))
         if run is None or not ask.sees(self._daemon.jobs.get(run["job"], ())):
             return answer(message)
@@ -121,13 +124,14 @@ class Questions:
 
     async def _chart(self, ask: Ask) -> Act:
         if not ask.words:
-            raise CommandError(f"Say of which job. {typed('chart')}")
+            raise CommandError(joined(" ", [phrase("Say of which job."), typed("chart")]))
         job = ask.words[0]
         if job not in self._visible(ask):
-            raise CommandError(f"There is no job {words.one_line(job, 60)} that you may see. /status shows yours.")
+            none = phrase("There is no job {job} that you may see. /status shows yours.", job=words.one_line(job, 60))
+            raise CommandError(none)
         chart = await self._daemon.chart(job, None, ask.place.destination, ask.reading)
         if chart is None or isinstance(chart, str):
-            raise CommandError(chart or f"No run of {job} has ended yet.")
+            raise CommandError(chart or phrase("No run of {job} has ended yet.", job=job))
         return lambda _conn: Reply(then=chart)
 
     async def _log(self, ask: Ask) -> Act:
@@ -135,13 +139,13 @@ class Questions:
         run = await self._daemon.run(what)
         topics = () if run is None else self._daemon.jobs.get(run["job"], ())
         if run is None or not ask.sees(topics):
-            raise CommandError(f"There is no run {words.one_line(what, 60)} that you may see.")
+            raise CommandError(phrase("There is no run {run} that you may see.", run=words.one_line(what, 60)))
         if not may_see(ask.grants, topics):
             # A message shows the end of a log at most; the rest is not for everybody who reads along.
-            return lambda _conn: refused(ask, "A run's output is for people with a role.")
+            return lambda _conn: refused(ask, phrase("A run's output is for people with a role."))
         output = await self._daemon.log(what, LOG_BYTES)
         if not output:
-            raise CommandError(f"Run {what} has written nothing, or its output was too old to be kept.")
+            raise CommandError(phrase("Run {run} has written nothing, or its output was too old to be kept.", run=what))
         return answer(words.log_end(run, output))
 
     async def _meant(self, ask: Ask, *, run: bool = False) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
 from notifiers.chat import wording as words
 from notifiers.chat.asking import Ask, refused
+from notifiers.chat.figures import moment, moment_us
 from notifiers.chat.looking import names_of
 from notifiers.chat.questions import Command, answer
 from notifiers.chat.turns import Act, Done, Reply
-from notifiers.clock import Clock, from_us
+from notifiers.clock import Clock
 from notifiers.database import Database
 from notifiers.message import Message, Text
 from notifiers.mutes import LONGEST_S, SHORTEST_S, NewMute, Unmuted, add_mutes, end_mutes, list_mutes
@@ -22,10 +23,12 @@ from notifiers.quiet_hours import QuietWish, quiet_of, set_quiet
 from notifiers.settings import parse_duration
 from rules.commands import CommandError, typed
 from rules.noise import Mute
+from rules.phrases import Phrase, joined, phrase, sentence, why
 from rules.topics import check_pattern
 
 _MOST_WORDS = 500
-_CRITICAL = "What is critical is told at once all the same."
+_LATER = phrase("What comes meanwhile is told then, in one message.")
+_CRITICAL = phrase("What is critical is told at once all the same.")
 
 
 class Silence:
@@ -48,9 +51,9 @@ class Silence:
         try:
             check_pattern(pattern)
         except ValueError as error:
-            raise CommandError(f"{error}. {typed('mute')}") from None
-        if (why := await ask.refusal()) is not None:
-            return lambda _conn: refused(ask, why)
+            raise CommandError(joined(" ", [joined("", [why(error), "."]), typed("mute")])) from None
+        if (refusal := await ask.refusal()) is not None:
+            return lambda _conn: refused(ask, refusal)
         new = NewMute(
             id=self._clock.new_id(),
             destination=ask.place.destination,
@@ -65,11 +68,12 @@ class Silence:
         def act(conn: Connection) -> Reply:
             add_mutes(conn, [new])
             about = Mute(id=new.id, pattern=pattern, until=new.until).about
-            until = f"{from_us(new.until):%d %b %H:%M} UTC"
+            until = moment_us(new.until)
             text = f"{_who(ask)} muted {about} in {new.destination} until {until}" + (f": {new.why}" if new.why else "")
-            hint = f"What comes meanwhile is told then, in one message. {_CRITICAL} /unmute ends it."
+            hint = joined(" ", [_LATER, _CRITICAL, phrase("/unmute ends it.")])
+            said: str = phrase("everything") if pattern == EVERYTHING else pattern
             return Reply(
-                message=Message(title=f"Muted until {until}: {about}", body=[Text(hint)]),
+                message=Message(title=phrase("Muted until {time}: {what}", time=until, what=said), body=[Text(hint)]),
                 done=(_done(ask, "muted", text, mute=new.id, pattern=pattern, why=new.why, until=new.until),),
                 changed=True,
             )
@@ -83,9 +87,9 @@ class Silence:
         names = await self._database.read(lambda conn: names_of(conn, ask.place.destination))
         held = await self._database.read(lambda conn: list_mutes(conn, names))
         if not [one for one in held if pattern in (None, one["job"] or one["pattern"])]:
-            raise CommandError("Nothing like that is muted here. /mute without more lists what is.")
-        if (why := await ask.refusal()) is not None:
-            return lambda _conn: refused(ask, why)
+            raise CommandError(phrase("Nothing like that is muted here. /mute without more lists what is."))
+        if (refusal := await ask.refusal()) is not None:
+            return lambda _conn: refused(ask, refusal)
 
         def act(conn: Connection) -> Reply:
             wish = Unmuted(now=ask.now, by=ask.person.name, destinations=names, pattern=pattern)
@@ -103,27 +107,28 @@ class Silence:
         here = ask.place.destination
         if not ask.words:
             text = await self._database.read(lambda conn: quiet_of(conn, here))
-            return answer(words.said(f"Quiet hours: {text or 'none'}\n{typed('quiet')}\n{_CRITICAL}"))
+            now = phrase("Quiet hours: {hours}", hours=text) if text else phrase("Quiet hours: none")
+            return answer(words.said(now, typed("quiet"), _CRITICAL))
         wanted: str | None = None
         if ask.words[0].lower() != "off":
             try:
                 quiet = hours(" ".join(ask.words))
             except ValueError as error:
-                text = str(error)
-                raise CommandError(f"{text[:1].upper()}{text[1:]}.") from None
+                raise CommandError(sentence(why(error))) from None
             wanted = quiet.text
-        if (why := await ask.refusal()) is not None:
-            return lambda _conn: refused(ask, why)
+        if (refusal := await ask.refusal()) is not None:
+            return lambda _conn: refused(ask, refusal)
 
         def act(conn: Connection) -> Reply:
             wish = QuietWish(destination=here, hours=wanted, person=ask.person.id, now=ask.now)
             set_quiet(conn, [wish])
-            said = f"set the quiet hours of {here} to {wanted}" if wanted else f"ended the quiet hours of {here}"
-            hint = f"What comes in them is told afterwards, in one message. {_CRITICAL}"
-            title = f"Quiet hours: {wanted}" if wanted else "There are no quiet hours any more"
+            text = f"set the quiet hours of {here} to {wanted}" if wanted else f"ended the quiet hours of {here}"
+            hint = joined(" ", [phrase("What comes in them is told afterwards, in one message."), _CRITICAL])
+            none = phrase("There are no quiet hours any more")
+            title = phrase("Quiet hours: {hours}", hours=wanted) if wanted else none
             return Reply(
                 message=Message(title=title, body=[Text(hint)] if wanted else []),
-                done=(_done(ask, "quiet", f"{_who(ask)} {said}", hours=wanted),),
+                done=(_done(ask, "quiet", f"{_who(ask)} {text}", hours=wanted),),
                 changed=True,
             )
 
@@ -135,24 +140,29 @@ def duration(text: str) -> float:
     try:
         seconds = parse_duration(text)
     except ValueError:
-        raise CommandError(f"{text[:40]!r} is no time: type 30m, 2h or 1d. {typed('mute')}") from None
+        no_time = phrase("{text} is no time: type 30m, 2h or 1d.", text=repr(text[:40]))
+        raise CommandError(joined(" ", [no_time, typed("mute")])) from None
     if not SHORTEST_S <= seconds <= LONGEST_S:
         days = timedelta(seconds=LONGEST_S).days
-        raise CommandError(f"A mute lasts from a minute to {days} days. {typed('mute')}")
+        bounds = phrase("A mute lasts from a minute to {days} days.", days=days)
+        raise CommandError(joined(" ", [bounds, typed("mute")]))
     return seconds
 
 
 def _list(held: Sequence[Mapping[str, Any]]) -> Message:
     if not held:
-        return words.said(f"Nothing is muted here.\n{typed('mute')}")
+        return words.said(phrase("Nothing is muted here."), typed("mute"))
     facts = [(one["job"] or one["pattern"], _line(one)) for one in held]
-    return Message(title="Muted here", facts=facts, body=[Text("/unmute ends all of it, /unmute PATTERN one.")])
+    hint = phrase("/unmute ends all of it, /unmute PATTERN one.")
+    return Message(title=phrase("Muted here"), facts=facts, body=[Text(hint)])
 
 
-def _line(one: Mapping[str, Any]) -> str:
-    why = f": {one['why']}" if one["why"] else ""
-    until = "until it succeeds" if one["job"] else f"until {one['until'][:16].replace('T', ' ')} UTC"
-    return f"{until}, by {one['name']}{why}; {one['held']} waiting"
+def _line(one: Mapping[str, Any]) -> Phrase:
+    name = f"{one['name']}: {one['why']}" if one["why"] else one["name"]
+    if one["job"]:
+        return phrase("until it succeeds, by {name}; {waiting} waiting", name=name, waiting=one["held"])
+    time = moment(datetime.fromisoformat(one["until"]))
+    return phrase("until {time}, by {name}; {waiting} waiting", time=time, name=name, waiting=one["held"])
 
 
 def _who(ask: Ask) -> str:

@@ -76,3 +76,21 @@ chat_acts = Table(
     column("detail", Text),
 )
 """Who did what from a chat, or was refused it. `id` is that of the event that tells of it."""
+
+chat_readings = Table(
+    "chat_readings",
+    SQLModel.metadata,
+    column("place", String, primary_key=True),
+    column("lang", String, nullable=True),
+    column("zone", String, nullable=True),
+    column("at", BigInteger),
+)
+"""The language and the clock that `/lang` asked for in a place: of answers, also where it is told of nothing yet."""
+
+chat_granted = Table(
+    "chat_granted",
+    SQLModel.metadata,
+    column("person", String, primary_key=True),
+    column("at", BigInteger),
+)
+"""Who had a role by the configuration when it was last loaded: so it shows who has none any more."""

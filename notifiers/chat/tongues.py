@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from notifiers.chat.asking import Ask, refused
 from notifiers.chat.questions import Command, answer
+from notifiers.chat.speaking import remember
 from notifiers.chat.turns import Act, Done, Reply
 from notifiers.message import Message, Text
 from notifiers.reading import ENGLISH, Reader, Reading, check_language, language_of
@@ -17,6 +18,8 @@ from notifiers.subscriptions import set_reading
 from notifiers.wording import spoken
 from notifiers.zones import zone_of
 from rules.commands import CommandError, typed
+from rules.phrases import joined, sentence
+from rules.phrases import why as said_by
 
 
 class Tongues:
@@ -34,8 +37,6 @@ class Tongues:
         if not ask.words:
             return answer(_said(await self._voice(*now), self._otherwise.but(*now)))
         lang, zone = asked(ask.words[0], ask.words[1] if len(ask.words) > 1 else None)
-        if not ask.held:
-            raise CommandError("This chat is told of nothing yet. /subscribe PATTERN lang=ru begins.")
         if (why := await ask.refusal()) is not None:
             return lambda _conn: refused(ask, why)
         voice = await self._voice(lang, zone or now[1])
@@ -46,6 +47,7 @@ class Tongues:
         detail = {"lang": reader.lang, "zone": reader.zone}
 
         def act(conn: Connection) -> Reply:
+            remember(conn, ask.place.destination, (lang, zone), ask.now)
             set_reading(conn, ids, lang, zone)
             message = _said(voice, reader)
             if configured:
@@ -74,8 +76,7 @@ def asked(lang: str | None, zone: str | None) -> Reading:
         if zone is not None:
             zone_of(zone)
     except ValueError as error:
-        text = str(error)
-        raise CommandError(f"{text[:1].upper()}{text[1:]}. {typed('lang')}") from None
+        raise CommandError(joined(" ", [sentence(said_by(error)), typed("lang")])) from None
     return None if lang is None else lang.lower(), zone
 
 

@@ -10,19 +10,21 @@ from typing import Any
 from msgspec.structs import replace
 
 from notifiers.chat import JSON
+from notifiers.chat.figures import SEVERITIES, ago, status
 from notifiers.chat.looking import Held
 from notifiers.message import Message, Pre, Text
-from rules.commands import COMMANDS
+from notifiers.wording import headline
+from rules.commands import COMMANDS, Usage
 from rules.event import Event, Severity
+from rules.phrases import Phrase, changed, joined, lines, phrase, plural
 
-NOT_HERE = (
+NOT_HERE = phrase(
     "I cannot answer in this conversation. Type it in a channel that I was invited to (/invite with my name), or in a "
     "direct message to me."
 )
-BROKE = "This failed in sensord; its log says why."
+BROKE = phrase("This failed in sensord; its log says why.")
 LINE = 160
 _STORY = 3000
-_SPANS = ((86400, "d"), (3600, "h"), (60, "min"))
 _OURS = frozenset({"runs", "quality", "sensors", "chat", "deliveries"})
 _COMMAND = re.compile(rf"(?<!\S)/(?=(?:{'|'.join(COMMANDS)})(?![\w/-])(?!\.\w))")
 _BAD = {"failed": Severity.error, "lost": Severity.critical}
@@ -34,21 +36,11 @@ def one_line(text: str, most: int = LINE) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def ago(now: datetime, then: datetime) -> str:
-    """How long ago, roughly: `just now`, `5 min ago`."""
-    seconds = (now - then).total_seconds()
-    for size, unit in _SPANS:
-        if seconds >= size:
-            return f"{seconds // size:.0f} {unit} ago"
-    return "just now"
-
-
-def said(text: str, *, severity: Severity = Severity.info, title: str | None = None) -> Message:
-    """A sentence or a few."""
-    first, _, rest = text.partition("\n")
+def said(*texts: str, severity: Severity = Severity.info, title: str | None = None) -> Message:
+    """A sentence or a few, each on a line; without a title the first is the title."""
     if title is not None:
-        first, rest = title, text
-    return Message(title=first, severity=severity, body=[Text(rest)] if rest else [])
+        return Message(title=title, severity=severity, body=[Text(lines(*texts))])
+    return Message(title=lines(*texts), severity=severity)
 
 
 def as_typed(message: Message, typed: str) -> Message:
@@ -61,11 +53,21 @@ def as_typed(message: Message, typed: str) -> Message:
     return replace(message, title=spelt(message.title), body=body)
 
 
-def help_text(intro: str = "What can be asked here") -> Message:
+ASKED = phrase("What can be asked here")
+
+
+def help_text(intro: str = ASKED) -> Message:
     """Every command, how it is typed and what it does."""
-    lines = [f"/{name} {usage.arguments}".rstrip() + f": {usage.summary}" for name, usage in COMMANDS.items()]
-    patterns = "In a PATTERN, * stands for one word between dots and > for all the rest: bp.houses.> or runs.*.failed"
-    return Message(title=intro, body=[Text("\n".join(lines)), Text(patterns)])
+    each = lines(*(_help(name, usage) for name, usage in COMMANDS.items()))
+    patterns = phrase(
+        "In a PATTERN, * stands for one word between dots and > for all the rest: bp.houses.> or runs.*.failed"
+    )
+    return Message(title=intro, body=[Text(each), Text(patterns)])
+
+
+def _help(name: str, usage: Usage) -> Phrase:
+    typed = joined(" ", [f"/{name}", usage.arguments]) if usage.arguments else f"/{name}"
+    return joined(": ", [typed, usage.summary])
 
 
 def conditions(where: Mapping[str, Any]) -> str:
@@ -85,28 +87,43 @@ def subscription_line(held: Held) -> str:
 def subscription_list(held: Sequence[Held]) -> Message:
     """What a place is told of."""
     if not held:
-        return said("This chat is told of nothing yet.\n/topics shows what there is, /subscribe PATTERN begins.")
-    lines = [subscription_line(one) + (" (from sensord.yaml)" if one.origin == "config" else "") for one in held]
-    return Message(title=f"This chat is told of {_count(len(held), 'subscription')}", body=[Text("\n".join(lines))])
+        return said(
+            phrase("This chat is told of nothing yet."),
+            phrase("/topics shows what there is, /subscribe PATTERN begins."),
+        )
+    title = plural("This chat is told of {count} subscription", "This chat is told of {count} subscriptions", len(held))
+    return Message(title=title, body=[Text(lines(*map(_held_line, held)))])
+
+
+def _held_line(held: Held) -> str:
+    line = subscription_line(held)
+    return phrase("{subscription} (from sensord.yaml)", subscription=line) if held.origin == "config" else line
 
 
 def topic_list(newest: Mapping[str, Event | None], pattern: str | None, now: datetime, most: int) -> Message:
     """Topics, a team's own before the program's, the one that spoke last first; behind them those that were silent."""
     if not newest:
-        where = f" that {one_line(pattern)} takes" if pattern else " that you may see"
-        return said(f"There is no topic{where}.\n/topics without a pattern shows all that you may see.")
+        none = (
+            phrase("There is no topic that {pattern} takes.", pattern=one_line(pattern))
+            if pattern
+            else phrase("There is no topic that you may see.")
+        )
+        return said(none, phrase("/topics without a pattern shows all that you may see."))
     spoken = [(not _is_ours(topic), event.time, topic, event) for topic, event in newest.items() if event is not None]
     spoken.sort(key=lambda one: one[:3], reverse=True)
-    facts = [
-        (topic, f"{ago(now, time)}, {event.severity.name}: {one_line(event.message)}")
-        for _, time, topic, event in spoken
-    ]
+    facts: list[tuple[str, str]] = [(topic, _last(now, time, event)) for _, time, topic, event in spoken]
     silent = [topic for topic, event in newest.items() if event is None]
-    facts += [(topic, "nothing yet") for topic in sorted(silent, key=lambda topic: (_is_ours(topic), topic))]
+    facts += [(topic, phrase("nothing yet")) for topic in sorted(silent, key=lambda topic: (_is_ours(topic), topic))]
     more = len(facts) - most
-    hint = f"{more} more: /topics PATTERN shows fewer, e.g. /topics {facts[0][0].partition('.')[0]}.>"
+    example = f"{facts[0][0].partition('.')[0]}.>"
+    hint = phrase("{more} more: /topics PATTERN shows fewer, e.g. /topics {example}", more=more, example=example)
     body = [Text(hint)] if more > 0 else []
-    return Message(title=_count(len(facts), "topic"), facts=facts[:most], body=body)
+    return Message(title=plural("{count} topic", "{count} topics", len(facts)), facts=facts[:most], body=body)
+
+
+def _last(now: datetime, time: datetime, event: Event) -> Phrase:
+    severity, message = SEVERITIES[event.severity], changed(headline(event), one_line)
+    return joined(": ", [joined(", ", [ago(now, time), severity]), message])
 
 
 def _is_ours(topic: str) -> bool:
@@ -117,48 +134,48 @@ def _is_ours(topic: str) -> bool:
 def run_list(runs: Sequence[JSON], job: str | None, now: datetime) -> Message:
     """Runs, newest first."""
     if not runs:
-        return said(f"There is no run{f' of {one_line(job)}' if job else ' that you may see'}.")
-    facts = [(f"{run['job']} {run['status']}", _run_line(run, now)) for run in runs]
-    return Message(title=_count(len(runs), "newest run"), facts=facts, body=[Text("/why RUN and /log RUN tell more.")])
+        of_it = phrase("There is no run of {job}.", job=one_line(job)) if job else None
+        return said(of_it or phrase("There is no run that you may see."))
+    facts = [(joined(" ", [run["job"], status(run["status"])]), _run_line(run, now)) for run in runs]
+    title = plural("{count} newest run", "{count} newest runs", len(runs))
+    return Message(title=title, facts=facts, body=[Text(phrase("/why RUN and /log RUN tell more."))])
 
 
 def state(sentence: str, problems: Sequence[str], runs: Sequence[JSON], now: datetime) -> Message:
     """Whether all is well, and the newest run of each job."""
     severity = max((_BAD.get(run["status"], Severity.info) for run in runs), default=Severity.info)
-    facts = [(run["job"], f"{run['status']} {ago(now, _when(run))}") for run in runs]
-    body = [Text("\n".join(problems))] if len(problems) > 1 else []
+    facts = [(run["job"], joined(" ", [status(run["status"]), ago(now, _when(run))])) for run in runs]
+    body = [Text(lines(*problems))] if len(problems) > 1 else []
     return Message(title=sentence, severity=Severity.warning if problems else severity, facts=facts, body=body)
 
 
-def story(lines: Sequence[str], verdict: str) -> Message:
+def story(told: Sequence[str], verdict: str) -> Message:
     """The story of a run or an event: its newest lines, as many as one message holds."""
     kept: list[str] = []
     room = _STORY
-    for line in reversed(lines):
+    for line in reversed(told):
         room -= len(line) + 1
         if room < 0:
             kept.append("…")
             break
         kept.append(line)
-    return Message(title=one_line(verdict, 300), body=[Text("\n".join(reversed(kept)))])
+    title = changed(verdict, one_line) if isinstance(verdict, Phrase) else one_line(verdict, 300)
+    return Message(title=title, body=[Text(lines(*reversed(kept)))])
 
 
 def log_end(run: JSON, output: bytes) -> Message:
     """The end of a run's output."""
     text = output.decode(errors="replace")
     severity = _BAD.get(run["status"], Severity.info)
-    return Message(title=f"{run['job']} {run['status']}", severity=severity, body=[Pre(text, "end of the log")])
+    title = joined(" ", [run["job"], status(run["status"])])
+    return Message(title=title, severity=severity, body=[Pre(text, phrase("end of the log"))])
 
 
-def _run_line(run: JSON, now: datetime) -> str:
-    about = run["subject"] or run["run_key"] or ""
+def _run_line(run: JSON, now: datetime) -> Phrase:
+    about = one_line(run["subject"] or run["run_key"] or "", 60)
     error = f": {one_line(run['error'], 80)}" if run["error"] else ""
-    return f"{ago(now, _when(run))} {one_line(about, 60)}{error}\n{run['id']}"
+    return lines(joined(" ", [ago(now, _when(run)), f"{about}{error}"]), run["id"])
 
 
 def _when(run: JSON) -> datetime:
     return datetime.fromisoformat(run["ended_at"] or run["started_at"] or run["requested_at"])
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

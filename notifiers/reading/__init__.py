@@ -12,6 +12,8 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct, field
 
+from rules.phrases import phrase
+
 LANGUAGES: Final = ("en", "ru")
 """The languages there are: English is that of the templates, the others have a catalogue."""
 
@@ -50,7 +52,8 @@ def language_of(code: object) -> str | None:
 def check_language(lang: str) -> str:
     """Pass a language that there is; ValueError names them."""
     if lang not in LANGUAGES:
-        raise ValueError(f"there is no language {lang[:40]!r}; there are {', '.join(LANGUAGES)}")
+        known = ", ".join(LANGUAGES)
+        raise ValueError(phrase("there is no language {lang}; there are {known}", lang=repr(lang[:40]), known=known))
     return lang
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po, write_po
 
-from notifiers.chat.button_wording import LABELS
 from notifiers.reading import LANGUAGES
 from notifiers.reading.files import FAMILIES, WORDS, Entry
 from notifiers.reading.templates import builtin
@@ -19,9 +20,13 @@ OURS: Final = ("yes", "no", "({{ type }} that cannot be shown)")
 """Texts that `notifiers.reading.language` says by itself."""
 
 _FILLED: Final = re.compile(r"\{\{.*?\}\}")
-_SAID: Final = ("text", "label", "title", "pre")
+_PHRASES: Final = {"phrase": 1, "plural": 2}
+_ROOT: Final = Path(__file__).parents[2]
+_PACKAGES: Final = ("rules", "notifiers", "sensord")
+_SAID: Final = ("text", "label", "value", "title", "pre")
 
 
+@cache
 def messages() -> dict[str | tuple[str, str], str]:
     """Every text that is said, or its singular and plural, and the place where it stands."""
     found: dict[str | tuple[str, str], str] = {}
@@ -33,9 +38,25 @@ def messages() -> dict[str | tuple[str, str], str]:
         _take(found, entry)
     for text in OURS:
         found.setdefault(text, "language.py")
-    for label, _ in LABELS.values():
-        found.setdefault(label, "button_wording.py")
+    for path in sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py")):
+        code = path.read_text(encoding="utf-8")
+        for said in phrases(code) if "rules.phrases" in code else ():
+            found.setdefault(said, path.name)
     return found
+
+
+def phrases(code: str) -> Iterator[str | tuple[str, str]]:
+    """Every sentence that a program makes a phrase of (`rules.phrases`), or its singular and plural."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _PHRASES:
+            said = tuple(_written(one) for one in node.args[: _PHRASES[node.func.id]])
+            yield said[0] if len(said) == 1 else (said[0], said[1])
+
+
+def _written(node: ast.expr) -> str:
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+        raise TypeError(f"line {node.lineno}: a phrase's sentence is written out, so that it can be translated")
+    return node.value
 
 
 def _take(found: dict[str | tuple[str, str], str], entry: Entry) -> None:
@@ -58,6 +79,9 @@ def updated(lang: str, content: bytes) -> Catalog:
 
     kept = read_po(io.BytesIO(content), locale=lang)
     fresh = Catalog(locale=lang, project="sensord", charset="utf-8", fuzzy=False)
+    fresh.header_comment, fresh.version = kept.header_comment, "0.1.0"
+    fresh.last_translator, fresh.language_team = "sensord", lang
+    fresh.creation_date = kept.creation_date
     for text, place in messages().items():
         before = kept.get(text if isinstance(text, str) else text[0])
         said = before.string if before is not None else ("" if isinstance(text, str) else ("",) * fresh.num_plurals)

@@ -30,8 +30,11 @@ MAX_ENTRIES: Final = 50
 _DEPTH: Final = 8
 _LOADER: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
 
-FAMILIES: Final = ("run", "quality", "sensor", "message")
-"""The files of events, by the first word of the event's type; `message` is of all others."""
+FAMILIES: Final = ("run", "quality", "sensor", "chat", "notice", "message")
+"""The files of events, by the first word of the event's type; `notice` is what the owner is told of deliveries.
+
+`message` is of all others.
+"""
 WORDS: Final = "words"
 """The file of the texts that stand beside those of events."""
 

@@ -80,6 +80,18 @@ def _sensor(what: str, severity: Severity, reason: str) -> Event:
     )
 
 
+def _chat(act: str, **data: Any) -> Event:
+    person = {"person": "telegram:123456", "name": "Anna", "place": "telegram:-100123456", "allowed": True}
+    return Event(
+        id=f"019aa000-0000-7000-8000-00000000050{len(act) % 10}",
+        type=f"chat.{act}",
+        topic=f"chat.{act}",
+        time=_TIME,
+        message=f"Anna (telegram:123456): {act}",
+        data={**person, **data},
+    )
+
+
 _ALL: Final = (
     *_RUNS,
     _check("passed", Severity.info, metrics={"rows": 30_000, "share": 1.0}),
@@ -93,6 +105,8 @@ _ALL: Final = (
     _sensor("failed", Severity.error, "the folder incoming is away"),
     _sensor("recovered", Severity.info, "the folder incoming is back"),
     _sensor("overdue", Severity.error, "no file came since 2026-11-20 09:30 UTC"),
+    _chat("test", subscriptions=["bp.houses.> severity>=warning"]),
+    _chat("subscribed", topic="bp.houses.>"),
     Event(
         id="019aa000-0000-7000-8000-000000000400",
         type="message",

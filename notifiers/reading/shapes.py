@@ -187,7 +187,7 @@ class Compiler:
         if (each := entry.get("each")) is not None:
             value, plain = self._value(each), entry.get("plain") is not None
             return _when_it_holds(when, _each_fact(value, entry.but, self._language, plain=plain))
-        label, value = self._text(entry.texts["label"]), self._source(entry.texts["value"])
+        label, value = self._text(entry.texts["label"]), self._text(entry.texts["value"])
         item = item_of(entry.texts["value"], self._sandbox)
         one = _one_fact(label, value) if item is None else _item_fact(label, item, value, self._language.show)
         return _when_it_holds(when, one)

@@ -36,6 +36,8 @@ SECONDS: Final = 0.2
 """A team's own template that takes more of the processor for one message counts as broken."""
 CHARACTERS: Final = 300_000
 """So does one that says more."""
+NOTICES: Final = "sensord:deliveries"
+"""The source of what the owner is told of deliveries, see `notifiers.owner`."""
 _READERS: Final = 64
 _TOLD: Final = 1_000
 
@@ -182,7 +184,7 @@ class _Speaker:
 
     def _by_own(self, event: Event, context: Context) -> Message | None:
         try:
-            shape = self.own(event.type)
+            shape = self.own(_kind(event))
             return None if shape is None else self._filled(event, shape, context, self._within())
         except TemplateFault as fault:
             self._broke(Broken(fault.file, fault.line, str(fault)))
@@ -190,7 +192,7 @@ class _Speaker:
 
     def _by_ours(self, event: Event, context: Context) -> Message:
         try:
-            return self._filled(event, self.ours(event.type), context)
+            return self._filled(event, self.ours(_kind(event)), context)
         except TemplateFault as fault:
             # No event that was published has met this; whatever it is, it is told.
             log.error("template.failed", extra={"line": fault.line, "reason": str(fault), "type": event.type})  # noqa: TRY400
@@ -266,6 +268,11 @@ class _Speaker:
             if file is not None and name in file.words:
                 return file.words[name]
         return None
+
+
+def _kind(event: Event) -> str:
+    """The type by which its templates are found."""
+    return event.type if event.source != NOTICES else f"notice.{event.topic.rpartition('.')[2]}"
 
 
 def _family(type_: str) -> tuple[str, str]:

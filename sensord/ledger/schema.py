@@ -24,7 +24,7 @@ _TABLES = (
     *(notifying.inbox, notifying.bus_cursors, notifying.backlogs, living.living, checking.checks),
     *(noise.mutes, noise.quiet_hours, noise.digests),
     *(chatting.chat_cursors, chatting.chat_answers, chatting.chat_invites, chatting.chat_guests, chatting.chat_acts),
-    chatting.chat_heard,
+    *(chatting.chat_heard, chatting.chat_readings, chatting.chat_granted),
     *(pressing.chat_numbers, pressing.chat_buttons, pressing.chat_changes, asking.chat_dialogues, asking.chat_choices),
     *(running.runs, running.run_keys, running.ticks, running.seen, running.sensors, running.tokens),
     *(running.backfills, running.backfill_partitions),

@@ -11,6 +11,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from notifiers.tables import deliveries, destinations
+from rules.phrases import joined, phrase, plural
 from sensord.app import App
 from sensord.ledger.queries import count_open, count_runs, id_floor, loads, time
 from sensord.ledger.tables import runs
@@ -44,7 +45,7 @@ class Overview:
 
     def _where(self) -> str:
         name = self._app.config.environment
-        return f"Environment {name}. " if name else ""
+        return phrase("Environment {name}. ", name=name) if name else ""
 
     async def look(self) -> dict[str, Any]:
         """The same for whoever asks in another way."""
@@ -54,7 +55,7 @@ class Overview:
         problems = self._problems(facts)
         return {
             "well": not problems,
-            "sentence": self._where() + _sentence(problems, facts.runs),
+            "sentence": joined("", [self._where(), _sentence(problems, facts.runs)]),
             "problems": problems,
             "today": dict(facts.runs),
             "open": dict(facts.open),
@@ -68,36 +69,53 @@ class Overview:
         """Each with a kind, a sentence, and where to look further; the gravest first."""
         found: list[dict[str, str]] = []
         if (trouble := self._app.database.trouble) is not None:
-            found.append({"kind": "database", "text": f"Nothing can be recorded: {trouble}", "link": ""})
+            text: str = phrase("Nothing can be recorded: {why}", why=trouble)
+            found.append({"kind": "database", "text": text, "link": ""})
         for one in facts.destinations:
             if one["state"] == "paused":
                 waiting = facts.undelivered.get(one["destination"], 0)
-                words = _count(waiting, "message") if waiting else "nothing"
-                text = f"{one['destination']} gets no messages: {one['reason']}; {words} waiting"
+                name, why = one["destination"], one["reason"]
+                text = phrase("{destination} gets no messages: {why}; nothing waiting", destination=name, why=why)
+                if waiting:
+                    text = plural(
+                        "{destination} gets no messages: {why}; {count} message waiting",
+                        "{destination} gets no messages: {why}; {count} messages waiting",
+                        waiting,
+                        destination=name,
+                        why=why,
+                    )
                 found.append({"kind": "destination", "text": text, "link": "#destinations"})
         found += ({"kind": "chat", "text": text, "link": ""} for text in self._app.chats.troubles)
         for name, sensing in sorted(self._app.sensings.items()):
             if sensing.failing is not None:
-                found.append({"kind": "sensor", "text": f"Sensor {name} fails: {sensing.failing}", "link": "#sensors"})
+                text = phrase("Sensor {sensor} fails: {why}", sensor=name, why=sensing.failing)
+                found.append({"kind": "sensor", "text": text, "link": "#sensors"})
         if facts.bad:
-            words = f"{_count(facts.bad, 'run')} of {sum(facts.runs.values())} today did not succeed"
-            found.append({"kind": "runs", "text": words, "link": "#runs"})
+            text = plural(
+                "{count} run of {all} today did not succeed",
+                "{count} runs of {all} today did not succeed",
+                facts.bad,
+                all=sum(facts.runs.values()),
+            )
+            found.append({"kind": "runs", "text": text, "link": "#runs"})
         return found
 
 
 def _sentence(problems: list[dict[str, str]], runs: Counter[str]) -> str:
     if len(problems) > 1:
-        return f"{len(problems)} things need a look."
+        return plural("{count} thing needs a look.", "{count} things need a look.", len(problems))
     if problems:
-        return f"{problems[0]['text']}."
+        return joined("", [problems[0]["text"], "."])
     if not runs:
-        return "All well: no runs yet today."
-    failed = "what failed was repeated with success" if any(runs[status] for status in _BAD) else "none failed"
-    return f"All well: {_count(sum(runs.values()), 'run')} today, {failed}."
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number:,} {what}s"
+        return phrase("All well: no runs yet today.")
+    repeated = any(runs[status] for status in _BAD)
+    failed = phrase("what failed was repeated with success") if repeated else phrase("none failed")
+    return plural(
+        "All well: {count} run today, {failed}.",
+        "All well: {count} runs today, {failed}.",
+        sum(runs.values()),
+        failed=failed,
+    )
 
 
 def _read(conn: Connection, midnight: datetime) -> _Facts:

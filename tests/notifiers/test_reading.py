@@ -23,7 +23,7 @@ from rules.event import Event
 
 RUSSIAN = Reader("ru", "Europe/Moscow")
 LATIN = re.compile(r"[A-Za-z]{2,}")
-FILLED = re.compile(r"\{\{.*?\}\}")
+FILLED = re.compile(r"\{\{.*?\}\}|\{\w+\}")
 FAILED = SAMPLES["run.failed"]
 
 
