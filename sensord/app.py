@@ -28,7 +28,7 @@ from notifiers.subscriptions import Configured, Wanted, sync_configured
 from sensord import interpreter
 from sensord.backfill_plans import Backfills
 from sensord.backfilling import Backfilling
-from sensord.chat import Chats, claiming, open_chats
+from sensord.chat import Chats, claiming, end_removed, open_chats
 from sensord.checks import with_checks
 from sensord.config import Config, JobConfig
 from sensord.event_feed import EventFeed
@@ -145,6 +145,7 @@ async def open_app(config: Config, *, clock: Clock = SYSTEM) -> AsyncIterator[Ap
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(config.database))
         await database.write(sync_configured, _subscriptions(config, clock))
+        await end_removed(config, database, clock)
         await database.write(sync_quiet, ConfiguredQuiet(hours=config.quiet, now=to_us(clock.now())))
         loaded = asyncio.get_running_loop().run_in_executor(None, _load_channels, config)
         commands = await stack.enter_async_context(open_commands(config.state, clock=clock))
