@@ -34,6 +34,7 @@ NAMES |= {
     "id",
     "zzz",
     "tell",
+    "severity",
 }
 """Words of the tests' own configuration, and what is typed as it is."""
 
