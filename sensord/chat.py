@@ -70,6 +70,11 @@ class Chats:
             if self.socket is not None:
                 group.start_soon(self.socket.run, name="slack chat")
 
+    async def hints(self) -> Sequence[tuple[str, str]]:
+        """What of the chats' own settings keeps us from hearing or saying all, by the chat, each with what to do."""
+        chats = (("telegram", self.telegram), ("slack", self.slack))
+        return [(name, text) for name, chat in chats if chat is not None for text in await chat.hints()]
+
     @property
     def troubles(self) -> Sequence[str]:
         """Why something is not heard at the moment, in sentences."""

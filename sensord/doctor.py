@@ -144,6 +144,9 @@ def _told(api: Client) -> Iterator[Finding]:
     for problem in api.call("GET", "/api/overview")["problems"]:
         if problem["kind"] == "chat":
             yield Finding("chat", False, problem["text"])
+    for hint in api.call("GET", "/api/chat/hints")["items"]:
+        # Privacy mode is a choice; a scope that is missing breaks something.
+        yield Finding(hint["chat"], "privacy mode" in hint["text"], hint["text"])
     for status in ("dead", "uncertain"):
         found = api.call("GET", "/api/deliveries", query=[("status", status), ("limit", "100")])["items"]
         text = f"{len(found)} {status}" + (f": sensord deliveries list status={status}" if found else "")

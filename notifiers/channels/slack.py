@@ -124,6 +124,7 @@ class Slack:
         self._session = session
         self._ids: dict[str, str] = {}
         self._closed_threads: set[tuple[str, str]] = set()
+        self._scopes: frozenset[str] | None = None
 
     @property
     def proxy(self) -> str | None:
@@ -135,6 +136,11 @@ class Slack:
     ) -> Mapping[str, Any]:
         """Call a method that shows nothing to anybody; its answer. DeliveryError, which holds no secret, otherwise."""
         return await self._call(method, shows=False, data=dict(about or {}), headers=dict(headers or {}))
+
+    async def scopes(self) -> frozenset[str] | None:
+        """What the token may do, as Slack says with its answer; None where it does not. DeliveryError otherwise."""
+        await self._call("auth.test", shows=False)
+        return self._scopes
 
     async def whisper(self, url: str, text: str) -> None:
         """Say something to one person alone, by the `response_url` of what they did. DeliveryError otherwise.
@@ -295,6 +301,8 @@ class Slack:
         except (AttributeError, ValueError, LookupError) as error:  # How the SDK meets answers that are no object.
             failure = lost(method, error, shows=shows)
         else:
+            if (scopes := response.headers.get("x-oauth-scopes")) is not None:
+                self._scopes = frozenset(scope.strip() for scope in str(scopes).split(","))
             return cast("Mapping[str, Any]", response.data)
         raise failure
 

@@ -15,7 +15,7 @@ word to whoever pressed a button, of which the message tells as well.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from weakref import WeakValueDictionary
@@ -40,6 +40,13 @@ log = logging.getLogger(__name__)
 
 ASK_SECONDS = 1.3
 """For each of the two questions that a command may be to Slack, which waits 3 s for its answer."""
+
+HINT_SECONDS = 5.0
+SCOPES = (
+    *("app_mentions:read", "channels:read", "chat:write", "commands", "files:write", "groups:read", "im:history"),
+    *("im:read", "im:write", "mpim:read", "users:read"),
+)
+"""What the app asks for in the README's manifest."""
 
 _PAGES, _PAGE = 5, 1000  # Of a channel's members. Where there are more, who is among them is not known.
 _WORDS = 20  # So many are on their way at once.
@@ -163,6 +170,19 @@ class SlackChat:
                 return error.reason is Reason.gone
             return found is not None and found.get("is_member") is False and found.get("is_im") is not True
         return False
+
+    async def hints(self) -> Sequence[str]:
+        """What of the app's settings keeps it from doing all that it can, each with what to do."""
+        try:
+            with anyio.fail_after(HINT_SECONDS):
+                scopes = await self._channel.scopes()
+        except (DeliveryError, TimeoutError) as error:
+            return [f"Slack did not say what the app may do: {error or 'no answer in time'}"]
+        missing = [] if scopes is None else [scope for scope in SCOPES if scope not in scopes]
+        if not missing:
+            return []
+        hint = "add them at api.slack.com/apps under OAuth & Permissions, and install the app again"
+        return [f"the Slack app misses the scopes {', '.join(missing)}: {hint}"]
 
     async def standing(self, place: Place, person: Person) -> Standing:
         """What a person is in a channel, as far as Slack says; see `standing_of`."""

@@ -9,7 +9,7 @@ transaction with the cursor; answers are deliveries.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -79,6 +79,23 @@ class TelegramChat:
             me = await self._call("GetMe")
             self._id, self._name = int(me["id"]), str(me["username"])
         return self._name
+
+    async def hints(self) -> Sequence[str]:
+        """What of the bot's settings keeps it from hearing all that it can, each with what to do."""
+        try:
+            me = await self._call("GetMe")
+        except DeliveryError as error:
+            return [f"Telegram did not say how the bot is set up: {error}"]
+        found = []
+        if me.get("can_join_groups") is False:
+            found.append("the bot cannot be taken into groups: send /setjoingroups to @BotFather, and choose Enable")
+        if me.get("can_read_all_group_messages") is False:
+            found.append(
+                f"in groups the bot hears /subs@{me.get('username')}, replies to it, and what is typed after its own "
+                "messages, as its privacy mode is on. To have it hear every /subs, make it an administrator there; or "
+                "send /setprivacy to @BotFather, choose Disable, and take it out of the group and in again"
+            )
+        return found
 
     async def link(self, payload: str, *, group: bool = False) -> str:
         """A link that opens the bot with a payload, or takes it into a group with it."""

@@ -21,6 +21,7 @@ from rules.event import rfc3339
 from rules.rights import EVERYTHING, Grant, Role
 from rules.topics import check_pattern
 from sensord.app import App
+from sensord.secrets import redact
 from sensord.web import schemas
 from sensord.web.body import kind, read_object, text_of
 from sensord.web.endpoint import ID, Endpoint, only, read_page
@@ -62,6 +63,11 @@ _REMOVE = {
     "properties": {"person": {"type": "string"}},
     "required": ["person"],
     "additionalProperties": False,
+}
+_HINT = {
+    "type": "object",
+    "properties": {"chat": {"type": "string"}, "text": {"type": "string"}},
+    "required": ["chat", "text"],
 }
 _ACT = {
     "type": "object",
@@ -106,6 +112,13 @@ class ChatPeople:
                 summary="Take away what invitations gave somebody, and end what their private chat is told.",
                 body=_REMOVE,
                 answers={200: ("it is taken away", schemas.ANY)},
+            ),
+            Endpoint(
+                method="GET",
+                path="/api/chat/hints",
+                handler=self._hints,
+                summary="What of a bot's or an app's own settings is in the way, asked of its service now.",
+                answers={200: ("each with what to do", schemas.listing(_HINT))},
             ),
             Endpoint(
                 method="GET",
@@ -165,6 +178,11 @@ class ChatPeople:
         only(request)
         granted = self._app.chats.granted
         return answer({"items": await self._app.database.read(lambda conn: list_people(conn, granted)), "next": None})
+
+    async def _hints(self, request: web.Request) -> web.Response:
+        only(request)
+        hints = await self._app.chats.hints()
+        return answer({"items": [{"chat": chat, "text": redact(text)} for chat, text in hints], "next": None})
 
     async def _remove(self, request: web.Request) -> web.Response:
         only(request)

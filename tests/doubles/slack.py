@@ -124,7 +124,8 @@ class SlackDouble(Workspace):
             else:
                 self.authorise(method, token, body)
                 answer = self.call(method, body)
-            return web.json_response({"ok": True, **answer})
+            said = {"X-OAuth-Scopes": ",".join(sorted(self.scopes))} if token == f"Bearer {self.token}" else {}
+            return web.json_response({"ok": True, **answer}, headers=said)
         except Refused as refused:
             return web.json_response(refused.body)
         except NoSuchThing as none:

@@ -207,7 +207,7 @@ def delete_webhook(world: World, _params: Params) -> bool:
 
 
 ELSEWHERE: dict[str, Callable[[World, Params], Any]] = {
-    "getme": lambda _world, _params: BOT,
+    "getme": lambda _world, _params: {**BOT, "can_join_groups": True, "can_read_all_group_messages": False},
     "answercallbackquery": answer_callback_query,
     "setmycommands": lambda _world, params: set_my_commands(params),
     "deletewebhook": delete_webhook,
