@@ -177,7 +177,7 @@ class SlackChat:
             with anyio.fail_after(HINT_SECONDS):
                 scopes = await self._channel.scopes()
         except (DeliveryError, TimeoutError) as error:
-            return [f"Slack did not say what the app may do: {error or 'no answer in time'}"]
+            return [f"Slack did not say what the app may do: {str(error) or 'no answer in time'}"]
         missing = [] if scopes is None else [scope for scope in SCOPES if scope not in scopes]
         if not missing:
             return []
