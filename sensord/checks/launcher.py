@@ -16,8 +16,7 @@ from typing import Any
 
 import anyio
 import orjson
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Struct, structs
 from sqlalchemy import Connection, select
 
 from notifiers.bus.embedded import append
@@ -89,7 +88,7 @@ class CheckedLauncher:
         worst = failing(found)
         if worst is not None and worst.severity == "block":
             why = f"not started: {why_failed(worst)}"
-            return replace(self._ended("failed", why), final=True, blocked_by=worst.check)
+            return structs.replace(self._ended("failed", why), final=True, blocked_by=worst.check)
         return _after(await self._inner.launch(run, started), worst)
 
     async def adopt(self, run: Run, started: Started) -> Outcome | None:
@@ -181,7 +180,7 @@ class CheckedLauncher:
             "path": path,
             "format": format_[0],
             "separator": format_[1],
-            "checks": [asdict(check) for check in checks.of],
+            "checks": [structs.asdict(check) for check in checks.of],
             "readable": worst_severity(checks.of),
             "accepted": accepted,
             "now": self._shared.clock.now().timestamp(),
@@ -199,7 +198,7 @@ def _compares(asked: Sequence[tuple[str, Checks]]) -> bool:
 
 def _after(outcome: Outcome, worst: CheckResult | None) -> Outcome:
     """What was wrong with the data before would be wrong at the next attempt too."""
-    return outcome if worst is None else replace(judged(outcome, worst), final=True)
+    return outcome if worst is None else structs.replace(judged(outcome, worst), final=True)
 
 
 def _about(run: Run) -> About:
