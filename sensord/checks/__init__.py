@@ -32,10 +32,13 @@ def with_checks(
     if not jobs:
         return launchers
     from sensord.checks.launcher import checking
+    from sensord.checks.objects import Objects
     from sensord.checks.settings import read_settings
+    from sensord.sources.s3 import S3Config
 
     by_sensor = {name: read_settings(sensor.checks) for name, sensor in sensors.items()}
-    shared = checking(database, clock, published, by_sensor)
+    buckets = {name: one.source for name, one in config.sensors.items() if isinstance(one.source, S3Config)}
+    shared = checking(database, clock, published, by_sensor, Objects(buckets, config.state))
     result = dict(launchers)
     for name in jobs:
         job = config.jobs[name]

@@ -28,6 +28,7 @@ from rules.event import Event
 from rules.printable import printable
 from rules.quality import CheckResult, failing, read_result, why_failed
 from rules.templates import TemplateError
+from sensord.checks.objects import Objects
 from sensord.checks.process import CheckingError, ask
 from sensord.checks.settings import Checks, format_of
 from sensord.launchers import LaunchDelayed, Launcher, Outcome, Run, Started, judged
@@ -45,6 +46,7 @@ class Checking(Struct, frozen=True, kw_only=True):
     published: Callable[[], None]
     by_sensor: Mapping[str, Checks]
     limit: anyio.CapacityLimiter
+    objects: Objects
 
     def launcher(self, launcher: Launcher, checks: Checks | None, hooks: Hooks, folder: Path | None) -> Launcher:
         """The launcher, with these checks of its job before it; `folder` is where a relative path begins."""
@@ -52,11 +54,21 @@ class Checking(Struct, frozen=True, kw_only=True):
 
 
 def checking(
-    database: LedgerDatabase, clock: Clock, published: Callable[[], None], by_sensor: Mapping[str, Checks]
+    database: LedgerDatabase,
+    clock: Clock,
+    published: Callable[[], None],
+    by_sensor: Mapping[str, Checks],
+    objects: Objects | None = None,
 ) -> Checking:
     """As many files at once as there are processors: each takes all it gets."""
-    limit = anyio.CapacityLimiter(_AT_ONCE)
-    return Checking(database=database, clock=clock, published=published, by_sensor=by_sensor, limit=limit)
+    return Checking(
+        database=database,
+        clock=clock,
+        published=published,
+        by_sensor=by_sensor,
+        limit=anyio.CapacityLimiter(_AT_ONCE),
+        objects=objects or Objects({}, Path()),
+    )
 
 
 class CheckedLauncher:
@@ -150,7 +162,7 @@ class CheckedLauncher:
             failed = CheckResult(check=READABLE, passed=False, severity=worst, detail=str(error), subject=subject)
             return [(replace(failed, series=series), {})]
         except OSError as error:  # No process, or no room for one: that says nothing of the file.
-            raise LaunchDelayed(f"its file cannot be checked for now: {error.strerror}") from error
+            raise LaunchDelayed(f"its file cannot be checked for now: {error.strerror or error}") from error
         found = []
         for one in answer["results"]:
             more = {"found": one.pop("found")} if "found" in one else {}
@@ -167,8 +179,11 @@ class CheckedLauncher:
             "partition_key": run.partition_key,
         }
         path = checks.file.render({"run": about})
+        if self._shared.objects.key_of(run.sensor, path) is not None:
+            return path
         if not path or "://" in path:
-            raise CheckingError(f"{path[:200]!r} is not the path of a file on this machine")
+            what = "is not the path of a file on this machine, nor an object of its sensor's bucket"
+            raise CheckingError(f"{path[:200]!r} {what}")
         return os.path.join(self._folder, path)  # noqa: PTH118 - a name need not be UTF-8
 
     async def _answer(self, run: Run, series: str, checks: Checks, path: str) -> Any:
@@ -188,7 +203,19 @@ class CheckedLauncher:
             "memory": checks.memory,
         }
         async with self._shared.limit:
-            return await ask(request)
+            key = self._shared.objects.key_of(run.sensor, path)
+            return await (ask(request) if key is None else self._asked_of_object(run.sensor or "", key, request))
+
+    async def _asked_of_object(self, sensor: str, key: str, request: Mapping[str, Any]) -> Any:
+        """The answer of a process that fetches the object first; a bucket that moved is followed once."""
+        objects = self._shared.objects
+        answer = await ask({**request, "fetch": await objects.wanted(sensor, key)})
+        if "region" in answer:
+            await objects.move(sensor, answer["region"])
+            answer = await ask({**request, "fetch": await objects.wanted(sensor, key)})
+        if "results" not in answer:
+            raise LaunchDelayed(f"its object cannot be fetched for now: {answer.get('delay', 'its bucket moves')}")
+        return answer
 
 
 def _compares(asked: Sequence[tuple[str, Checks]]) -> bool:

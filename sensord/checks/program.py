@@ -20,11 +20,33 @@ def main() -> None:
     """Answer the one request."""
     request = json.loads(sys.stdin.buffer.read())
     _limit(request)
-    from sensord.checks.frames import examine  # Loads the data-frame library, which is to be within the limits.
-
-    sys.stdout.write(json.dumps(examine(request)))
+    sys.stdout.write(json.dumps(_fetched(request) if "fetch" in request else _examined(request)))
     sys.stdout.flush()
     os._exit(0)  # Threads of the library are not waited for.
+
+
+def _examined(request: dict[str, Any]) -> Any:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # It has nothing (more) to write.
+    from sensord.checks.frames import examine  # Loads the data-frame library, which is to be within the limits.
+
+    return examine(request)
+
+
+def _fetched(request: dict[str, Any]) -> Any:
+    """The answer of what is fetched first; `delay` or `region` where it has to be asked for again."""
+    from rules.checks import READABLE
+    from sensord.checks.fetching import DelayedError, MovedError, UnfetchedError, fetch
+
+    try:
+        descriptor = fetch(request["fetch"])
+    except DelayedError as error:
+        return {"delay": str(error)}
+    except MovedError as error:
+        return {"region": str(error)}
+    except UnfetchedError as error:
+        wrong = {"check": READABLE, "passed": False, "severity": request["readable"], "detail": str(error)}
+        return {"results": [wrong]}
+    return _examined({**request, "path": f"/proc/self/fd/{descriptor}"})
 
 
 def _limit(request: dict[str, Any]) -> None:
@@ -36,7 +58,8 @@ def _limit(request: dict[str, Any]) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (request["memory"], request["memory"]))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds * cores, seconds * cores))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # It has nothing to write.
+    most = request["fetch"]["most"] if "fetch" in request else 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def _die_with(parent: int) -> None:
