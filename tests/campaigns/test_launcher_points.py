@@ -2,8 +2,8 @@
 
 `pytest -m campaign -k launcher_points -s`
 
-Dagster takes no id, so what it was surely or possibly asked for before the daemon died is looked for there; one that is
-not found is `lost`, and was then never started.
+Dagster and GitLab take no id of ours, so what they may have been asked for before the daemon died is looked for there;
+one that is not found is `lost`, and was then never started.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ ELSEWHERE = ("note", "request", "commit_steps")
 SOME = (("http", "after:request"),)
 DAGSTER = around("note", "begin", "query", "commit_steps")
 ALL = [(kind.name, point) for kind in KINDS for point in around(*STEPS.get(kind.name, ELSEWHERE))]
+FORGETFUL = ("dagster", "gitlab")
 FILES, MOST = 3, 9
 
 
@@ -116,7 +117,7 @@ class World:
 @contextmanager
 def world(folder: Path, kind: Kind) -> Iterator[World]:
     with kind.outside(folder, "1h") as outside:
-        one = World(folder, outside, may_lose=kind.name == "dagster")
+        one = World(folder, outside, may_lose=kind.name in FORGETFUL)
         try:
             yield one
         finally:
