@@ -1,9 +1,10 @@
 import { api, duration, el, follow, list, put, section, status, subject, time } from "./dom.js";
+import { backfill, check, looked } from "./data.js";
 import { message } from "./message.js";
 
 const main = document.getElementById("main");
-const places = { state: el("div"), messages: el("div"), runs: el("div"), sensors: el("div"), destinations: el("div") };
-const more = { messages: { shown: 8, changed: update }, runs: { shown: 15, changed: update }, all: { shown: 200 } };
+const places = { state: el("div"), messages: el("div"), runs: el("div"), sensors: el("div"), destinations: el("div"), checks: el("div"), backfills: el("div") };
+const more = { messages: { shown: 8, changed: update }, runs: { shown: 15, changed: update }, all: { shown: 200 }, checks: { shown: 12, changed: update } };
 const ORDER = ["running", "queued", "succeeded", "failed", "lost", "cancelled"];
 let asked = 0;
 
@@ -61,8 +62,8 @@ function destination(one, waiting) {
 
 async function refresh() {
   const mine = ++asked;
-  const [overview, inbox, runs, sensors] = await Promise.all([
-    api("/api/overview"), api("/api/inbox?limit=72"), api("/api/runs?limit=135"), api("/api/sensors?limit=200"),
+  const [overview, inbox, runs, sensors, data] = await Promise.all([
+    api("/api/overview"), api("/api/inbox?limit=72"), api("/api/runs?limit=135"), api("/api/sensors?limit=200"), looked(),
   ]);
   if (mine !== asked) return; // A later answer is on its way or there.
   document.title = overview.well ? "✓ sensord" : "▲ sensord";
@@ -71,6 +72,9 @@ async function refresh() {
     "No messages yet. Subscribe the inbox to a topic: sensord subscribe 'runs.>' inbox:", more.messages)));
   put(places.runs, section("runs", "Runs", null, list(runs.items, run, "No runs yet. They appear here the moment a sensor asks for one.", more.runs)));
   put(places.sensors, section("sensors", "Sensors", null, list(sensors.items, sensor, "The configuration has no sensors.", more.all)));
+  // Where there are none, nothing is said of them.
+  put(places.checks, data.checks.length ? section("checks", "Checks", "rows that failed, result by result", list(data.checks, check, "", more.checks)) : null);
+  put(places.backfills, data.backfills.length ? section("backfills", "Backfills", "a cell for each partition", list(data.backfills, backfill, "", more.all)) : null);
   const paused = overview.destinations;
   put(places.destinations, section("destinations", "Destinations", null, list(paused,
     (one) => destination(one, overview.undelivered[one.destination]), "All of them take messages.", more.all)));
@@ -81,7 +85,7 @@ function update() {
 }
 
 main.append(places.state, el("div", { class: "columns" },
-  places.messages, el("div", { class: "stack" }, places.runs, places.sensors, places.destinations)));
+  places.messages, el("div", { class: "stack" }, places.runs, places.backfills, places.checks, places.sensors, places.destinations)));
 await update();
 follow("/api/stream", update);
 setInterval(update, 30000); // What is no event: a sensor that stopped looking, a delivery that waits.
