@@ -60,7 +60,8 @@ def backfill(conn: Connection, id_: str, states: Sequence[str | None]) -> None:
         insert(conn, "backfill_partitions", {**of, "starts_at": NOW + position, "ends_at": NOW + position + 1})
 
 
-RUN = {"job": "load", "attempt": 1, "priority": 0, "cancel_requested": False, "tags": "{}", "run_config": "{}", "metadata": "{}"}
+RUN = {"job": "load", "attempt": 1, "priority": 0, "cancel_requested": False, "tags": "{}", "run_config": "{}"}
+RUN |= {"metadata": "{}"}
 
 
 async def test_checks_and_backfills_stand_on_the_page_and_no_name_of_them_is_markup(site: Site, tab: Tab) -> None:
