@@ -33,6 +33,8 @@ ELEMENT_COST = 50
 HEAD, TAIL = 1_500, 5_000
 ELEMENT = 2_900
 """Units in one element of rich text; 3,000 is the limit of a section, none is documented for an element."""
+WIDEST = 5
+"""Units of the widest character, `&`: what is short enough need not be measured."""
 HEADER = 150
 TABLE_COLUMNS, TABLE_TEXT = 20, 6_000
 NATIVE = {"max_cell": 200, "max_rows": 99}
@@ -191,10 +193,13 @@ def _chunks(runs: Sequence[Run]) -> Iterator[list[Run]]:
 
 def _pieces(run: Run, room: int) -> Iterator[Run]:
     """A run in pieces of which the first fits into `room`, where that is worth a cut, and all fit a post."""
-    if run.style in ("table", "header", "link") or not run.text:
+    if run.style in ("table", "header", "link") or WIDEST * len(run.text) <= min(room, POST):
         yield run
         return
     text = run.text
+    if not text:
+        yield run
+        return
     if room >= POST // 4 and units(text) > room:
         first = split_text(text[: room + 1], room, units)[0]
         yield replace(run, text=first)
@@ -272,7 +277,8 @@ def _elements(run: Run) -> Iterator[Json]:
     if run.style == "link":
         yield {"type": "link", "url": run.text}
         return
-    for piece in split_text(run.text, ELEMENT, units) if run.text else ():
+    whole = 0 < WIDEST * len(run.text) <= ELEMENT
+    for piece in [run.text] if whole else split_text(run.text, ELEMENT, units):
         element: Json = {"type": "text", "text": piece}
         if run.style in ("bold", "italic") and piece.strip():
             element["style"] = {run.style: True}
