@@ -17,7 +17,7 @@ _ENVIRONMENT = Path(__file__).parents[2] / ".venv-dagster"
 
 
 def dagster_python() -> Path:
-    """The interpreter that has dagster and dagster-webserver. Blocks while it is installed."""
+    """The interpreter that has dagster, its web server and its PostgreSQL storage. Blocks while they are installed."""
     if there := os.environ.get("SENSORD_DAGSTER_PYTHON"):
         return Path(there)
     wanted, made = _CONSTRAINTS.read_text(), _ENVIRONMENT / "made-from.txt"
@@ -36,6 +36,6 @@ def dagster_python() -> Path:
                 "-c",
                 str(_CONSTRAINTS),
             ]
-            subprocess.run([*install, "dagster", "dagster-webserver"], check=True)
+            subprocess.run([*install, "dagster", "dagster-postgres", "dagster-webserver"], check=True)
             made.write_text(wanted)
     return python

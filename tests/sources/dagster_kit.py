@@ -29,6 +29,7 @@ from tests.sources.directory_kit import Recorder
 
 PROGRAM = Path(__file__).with_name("dagster_program.py")
 QUIET = "telemetry: {enabled: false}\n"
+POSTGRES = "storage: {{postgres: {{postgres_url: {url}}}}}\n"
 LONG = 60.0
 SECOND = 1_000_000
 """Of microseconds, as Dagster keeps times."""
@@ -111,10 +112,14 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 @contextmanager
-def instance() -> Iterator[Dagster]:
-    """A Dagster instance with nothing in it, and its web server, until the block ends."""
+def instance(postgres: str | None = None) -> Iterator[Dagster]:
+    """A Dagster instance with nothing in it, and its web server, until the block ends.
+
+    It keeps everything in SQLite files of its own, or in the empty database at this PostgreSQL URL.
+    """
     home = Path(tempfile.mkdtemp(prefix="dagster-"))
-    (home / "dagster.yaml").write_text(QUIET)
+    storage = "" if postgres is None else POSTGRES.format(url=json.dumps(postgres))
+    (home / "dagster.yaml").write_text(QUIET + storage)
     running = Dagster(home)
     try:
         running.do("ready")  # Two processes that make one database at once keep each other waiting.
