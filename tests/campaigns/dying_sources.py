@@ -98,8 +98,8 @@ class World:
         daemon = self.daemon
         assert daemon is not None
         ready, began = self.folder / ".sensord" / "daemon.json", len(self.expected)
-        until(lambda: ready.exists() or daemon.poll() is not None, 30, "it is ready, or was")
-        give_up = time.monotonic() + 90
+        until(lambda: ready.exists() or daemon.poll() is not None, 120, "it is ready, or was")
+        give_up = time.monotonic() + 300
         while daemon.poll() is None:
             if len(self.expected) - began < most:
                 self.happen()

@@ -44,7 +44,7 @@ def died_and_came_back(folder: Path, kind: Kind, points: list[tuple[str, int]]) 
             for _ in range(AFTER):
                 world.happen()
             things = AFTER if kind.hurried else len(world.expected)
-            until(lambda: world.rests(things), 60, "everything is at rest")
+            until(lambda: world.rests(things), 300, "everything is at rest")
             world.stop()
             return world.judge()
         finally:
