@@ -151,9 +151,10 @@ class Elsewhere:
                 return self._outcome("lost" if live.unsure else "failed", str(error))
             except AwayError as error:
                 wait, live.away = error.retry_after, True
-                self._say(run, f"{error}; it is asked again")
                 if not live.unsure and live.note.sent:
-                    await self._keep(run, live, sent=False)
+                    with anyio.CancelScope(shield=True):  # Else the next life would take it for one that is unsure.
+                        await self._keep(run, live, sent=False)
+                self._say(run, f"{error}; it is asked again")
             except UnansweredError as error:
                 live.unsure = True
                 self._say(run, f"{error}; whether it was started is not known yet")
