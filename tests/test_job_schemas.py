@@ -13,8 +13,9 @@ from msgspec.structs import replace
 
 from notifiers.clock import SYSTEM
 from sensord.config import load
-from sensord.job_schemas import AGAIN_SECONDS, JobSchema, job_schemas
+from sensord.job_schemas import JobSchema, job_schemas
 from sensord.parameters import completions, parameters_of
+from sensord.schema_reading import AGAIN_SECONDS
 
 MODULE = """
 import sys

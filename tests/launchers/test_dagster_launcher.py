@@ -21,9 +21,10 @@ from sensord.app import App
 from sensord.backfill_plans import Asked
 from sensord.config import Config
 from sensord.doctor_launchers import look_at_launchers
-from sensord.job_schemas import AGAIN_SECONDS, FRESH_SECONDS, job_schemas
+from sensord.job_schemas import job_schemas
 from sensord.launchers import Outcome, Run
 from sensord.parameters import parameters_of
+from sensord.schema_reading import AGAIN_SECONDS, FRESH_SECONDS
 from tests.conftest import rows
 from tests.launchers import test_conformance as promises
 from tests.launchers.command_kit import new_run
