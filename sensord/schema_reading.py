@@ -1,4 +1,4 @@
-"""Where schemas of run_configs come from: people's modules, read by a process of its own, and Dagster, that is asked."""
+"""Where schemas of run_configs come from: modules, read by a process of its own, and Dagster, which is asked."""
 
 from __future__ import annotations
 
