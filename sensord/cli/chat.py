@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sensord.cli.options import Filters, Json, Limit, client, pairs
+from sensord.cli.options import Filters, Json, Limit, client, page
 
 
 def register(app: typer.Typer) -> None:
@@ -77,8 +77,8 @@ def list_acts(context: typer.Context, filters: Filters = None, limit: Limit = 50
     from sensord.cli.show import as_json, table
 
     with client(context) as api:
-        page = api.call("GET", "/api/chat/acts", query=[*pairs(filters), ("limit", str(limit))])
+        found = api.call("GET", "/api/chat/acts", query=page(filters, limit))
     if json:
-        as_json(page)
+        as_json(found)
     else:
-        table(page["items"], ("at", "person", "act", "allowed", "place", "detail"), "nothing was done from a chat yet")
+        table(found["items"], ("at", "person", "act", "allowed", "place", "detail"), "nothing was done from a chat yet")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from sensord.cli import telling
-from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
+from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, page
 
 COLUMNS = ("id", "destination", "status", "attempts", "next_attempt_at", "error")
 
@@ -45,17 +45,17 @@ def listed(
 
     if dead and uncertain:
         raise fail("give --dead or --uncertain", WRONG)
-    query = [*pairs(filters), *(("status", status) for status in _statuses(dead=dead, uncertain=uncertain))]
+    query = [("status", status) for status in _statuses(dead=dead, uncertain=uncertain)]
     query += [("destination", destination)] if destination is not None else []
-    query += [("limit", str(limit)), *([("after", after)] if after else [])]
+    query += page(filters, limit, after)
     with client(context) as api:
-        page = api.call("GET", "/api/deliveries", query=query)
+        found = api.call("GET", "/api/deliveries", query=query)
     if json:
-        as_json(page)
+        as_json(found)
         return
-    table(page["items"], COLUMNS, "no deliveries")
-    if page["next"]:
-        typer.echo(f"more: --after {page['next']}", err=True)
+    table(found["items"], COLUMNS, "no deliveries")
+    if found["next"]:
+        typer.echo(f"more: --after {found['next']}", err=True)
 
 
 def why(context: typer.Context, delivery: str, json: Json = False) -> None:

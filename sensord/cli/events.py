@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sensord.cli.options import FAILED, WRONG, Filters, Json, Limit, client, configuration, fail, pairs
+from sensord.cli.options import FAILED, WRONG, Filters, Json, Limit, client, configuration, fail, page
 
 COLUMNS = ("id", "time", "topic", "severity", "message")
 _LOOK_SECONDS = 0.5
@@ -34,14 +34,20 @@ def listed(
     from sensord.cli.show import as_json, table
 
     given = [("topic", topic), ("since", since), ("order", "oldest" if oldest else None)]
-    query = [*pairs(filters), *((name, value) for name, value in given if value is not None)]
+    asked = dict(page(filters, limit, after))
+    filtered = [one for one in page(filters, limit) if one[0] not in ("limit", "after")]
+    query = [*filtered, *((name, value) for name, value in given if value is not None)]
+    after = asked.get("after")
+    if not asked["limit"].isdecimal():
+        raise fail(f"limit is {asked['limit']!r}; write a number, e.g. limit=5", WRONG)
+    limit = int(asked["limit"])
     items: list[dict[str, Any]] = []
     with client(context) as api:
         while True:  # A page looks at so many events at most, and may hold few, or none, of what is asked for.
             rest = [("limit", str(limit - len(items))), *([("after", after)] if after else [])]
-            page = api.call("GET", "/api/events", query=[*query, *rest])
-            items += page["items"]
-            after = page["next"]
+            found = api.call("GET", "/api/events", query=[*query, *rest])
+            items += found["items"]
+            after = found["next"]
             if after is None or len(items) == limit:
                 break
     if json:
@@ -52,9 +58,21 @@ def listed(
         typer.echo(f"more: --after {after}", err=True)
 
 
-def follow(context: typer.Context, topic: Topic = None, since: Since = None, json: Json = False) -> None:
-    """Print events as they come, until Ctrl-C. Goes on where it was when the daemon comes back."""
-    query = [("topic", topic)] if topic is not None else []
+def follow(
+    context: typer.Context,
+    pattern: Annotated[str | None, typer.Argument(help="A pattern, as with --topic.", show_default=False)] = None,
+    topic: Topic = None,
+    since: Since = None,
+    json: Json = False,
+) -> None:
+    """Print events as they come, until Ctrl-C. Goes on where it was when the daemon comes back.
+
+    E.g. `sensord events follow 'runs.*.failed'`.
+    """
+    if pattern is not None and topic is not None:
+        raise fail("give the pattern once: alone, or as --topic", WRONG)
+    wanted = topic if pattern is None else pattern
+    query = [("topic", wanted)] if wanted is not None else []
     from sensord.cli.client import ApiError
 
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sensord.cli import backfills, checks, deliveries, events, partitions, pictures, runs, telling
-from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, pairs
+from sensord.cli.options import WRONG, Filters, Json, Limit, client, fail, page, pairs
 
 if TYPE_CHECKING:
     from sensord.cli.client import Client
@@ -71,18 +71,17 @@ def _add_list(group: typer.Typer, name: str, columns: tuple[str, ...]) -> None:
     ) -> None:
         from sensord.cli.show import as_json, table
 
-        pages = [("limit", str(limit)), *([("after", after)] if after else [])] if name not in _WITHOUT_PAGES else []
-        query = [*pairs(filters), *pages]
+        query = pairs(filters) if name in _WITHOUT_PAGES else page(filters, limit, after)
         with client(context) as api:
-            page = api.call("GET", f"/api/{name}", query=query)
+            found = api.call("GET", f"/api/{name}", query=query)
         if json:
-            as_json(page)
+            as_json(found)
             return
-        items = [ROWS[name](item) for item in page["items"]] if name in ROWS else page["items"]
+        items = [ROWS[name](item) for item in found["items"]] if name in ROWS else found["items"]
         used = [column for column in columns if column not in _RARE or any(item[column] for item in items)]
         table(items, used, f"no {name}")
-        if page.get("next"):
-            typer.echo(f"more: --after {page['next']}", err=True)
+        if found.get("next"):
+            typer.echo(f"more: --after {found['next']}", err=True)
 
 
 def _add_show(group: typer.Typer, name: str) -> None:

@@ -97,6 +97,14 @@ def conditions(words: list[str] | None) -> dict[str, str]:
     return found
 
 
+def page(words: list[str] | None, limit: int, after: str | None = None) -> list[tuple[str, str]]:
+    """The query of a list: filters, and how many at most. `limit=5` among the filters is `--limit 5`, `after=` too."""
+    given = pairs(words)
+    rest = [(name, value) for name, value in given if name not in ("limit", "after")]
+    said = {"limit": str(limit), **({"after": after} if after else {}), **dict(given)}
+    return [*rest, *((name, said[name]) for name in ("limit", "after") if name in said)]
+
+
 def pairs(words: list[str] | None, what: str = "FIELD=VALUE") -> list[tuple[str, str]]:
     """`a=b` → (a, b). Ends with code 2 where a word is not of that form."""
     found = []
