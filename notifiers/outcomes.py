@@ -29,7 +29,7 @@ class Patience(Struct, frozen=True, kw_only=True):
     """
 
     base: float = 1.0
-    cap: float = 300.0
+    cap: float = 60.0
     give_up: float = 3 * 86400.0
     aside: float = 900.0
     longest_hold: float = 86400.0

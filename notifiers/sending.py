@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from msgspec.structs import replace
 
-from notifiers.channels import Channel, DeliveryError, Editable, Part, Reason, Receipt
+from notifiers.channels import Answering, Channel, DeliveryError, Editable, Part, Reason, Receipt
 from notifiers.clock import Clock, to_us
 from notifiers.marking import Change, sent_as
 from notifiers.outcomes import Patience, arrived, failed, let_be, refused_edit, repeatable
@@ -66,6 +66,7 @@ class Sending:
                 receipt = claimed.living.receipt
                 await _called(cast("Editable", channel).edit(target, receipt, part))
             else:
+                await self._ask_first(channel, claimed)
                 receipt = await _called(channel.send(target, part))
         except DeliveryError as error:
             if edits and error.permanent and not error.pause:
@@ -76,6 +77,22 @@ class Sending:
         first = claimed.living is not None and not position
         kept = claimed.living.arrived(receipt) if first and claimed.living else {"id": receipt.id, **receipt.data}
         return arrived(claimed, kept, len(parts), self._now())
+
+    async def _ask_first(self, channel: Channel, claimed: Claimed) -> None:
+        """Where the service is in trouble, see that it answers before a message is risked.
+
+        An answer that is lost leaves a message in doubt, and it is sent once more and no more: in an outage of a
+        gateway that answers for its service, both would be lost within minutes. To ask leaves nothing in doubt.
+        """
+        doubted = claimed.progress.current[0] in claimed.progress.doubts
+        if not (doubted or claimed.destination in self._trouble) or not isinstance(channel, Answering):
+            return
+        try:
+            await _called(channel.answers())
+        except DeliveryError as error:
+            if error.uncertain or error.reason is Reason.answer_lost:
+                raise DeliveryError(str(error), Reason.unreachable) from None
+            raise
 
     async def _change(self, claimed: Claimed, change: Change) -> Result:
         """Change a message. Where that is not possible for good, the answer goes next, as a message of its own."""

@@ -110,6 +110,15 @@ class Editable(Channel, Protocol):
         ...
 
 
+@runtime_checkable
+class Answering(Channel, Protocol):
+    """A channel whose service can be asked for something that shows nothing to anybody."""
+
+    async def answers(self) -> None:
+        """Return where the service answers as it should; raise DeliveryError otherwise."""
+        ...
+
+
 def split_destination(destination: str) -> tuple[str, str]:
     """`telegram:-100/7` → (`telegram`, `-100/7`). ValueError where there is no channel before a colon."""
     channel, colon, target = destination.partition(":")

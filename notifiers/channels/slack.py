@@ -137,6 +137,10 @@ class Slack:
         """Call a method that shows nothing to anybody; its answer. DeliveryError, which holds no secret, otherwise."""
         return await self._call(method, shows=False, data=dict(about or {}), headers=dict(headers or {}))
 
+    async def answers(self) -> None:
+        """Ask who the app is, which has a limit of its own (hundreds a minute)."""
+        await self._call("auth.test", shows=False)
+
     async def scopes(self) -> frozenset[str] | None:
         """What the token may do, as Slack says with its answer; None where it does not. DeliveryError otherwise."""
         await self._call("auth.test", shows=False)

@@ -161,6 +161,20 @@ class Telegram:
         # Raised out here, it has no context: nothing of the libraries' frames and texts can be shown with it.
         raise error
 
+    async def answers(self) -> None:
+        """Ask who the bot is, which Telegram does not count."""
+        bot = await self.bot()
+        from notifiers.channels.telegram_api import Undelivered
+
+        try:
+            await bot.do_api_request("GetMe")
+        except Undelivered as undelivered:
+            error = undelivered.error
+        else:
+            return
+        # Raised out here, it has no context, as in `send`.
+        raise error
+
     def edit_windows(self, target: str) -> Sequence[Window]:
         """Telegram floods edits as it floods messages (python-telegram-bot#3765), so they share their windows."""
         return self.windows(target)

@@ -45,7 +45,7 @@ class Outage(Fault):
 
 def faults(events: int, down: float) -> list[Fault]:
     """10 % of the calls fail, of 5 % the answer is lost, and after a third of them it is down for so many seconds."""
-    outage = Outage(kind="502", at=events // 3, seconds=down / SPEED)
+    outage = Outage(kind="502", everywhere=True, at=events // 3, seconds=down / SPEED)
     return [outage, Fault(kind="500", rate=0.1, count=None), Fault(kind="lost", rate=0.05, count=None)]
 
 

@@ -112,6 +112,10 @@ class TelegramDouble:
             return answer(bad_request("can't parse request body"))
         if method in IN_A_CHAT:
             return await self._call(request, method, call)
+        fault = next((one for one in self.faults if one.everywhere and one.strikes("", self._chance)), None)
+        if fault is not None:
+            fault.hits += 1
+            return await spoil(request, fault, answer(Refusal(500, "Internal Server Error")), self._sleep)
         return answer(await self._elsewhere(method, params))
 
     async def _elsewhere(self, method: str, params: Mapping[str, Any]) -> Any:

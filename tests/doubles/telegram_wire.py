@@ -25,7 +25,7 @@ class Fault:
     answers in JSON, `302` sends elsewhere, `502` and `504` come with a gateway's page, `html` is 200 and a page,
     `empty` 200 and `{}`: all having done nothing, unless `committed`; `429` asks to wait `seconds`.
     at: how many calls (to `chat`, or to all) pass before it; count: how many it hits, None for all after that;
-    rate: with what probability it hits each.
+    rate: with what probability it hits each; everywhere: whether it hits methods that show nothing as well.
     """
 
     kind: Trouble
@@ -35,6 +35,7 @@ class Fault:
     rate: float = 1.0
     seconds: float = 1.0
     committed: bool = False
+    everywhere: bool = False
     seen: int = field(default=0, init=False)
     hits: int = field(default=0, init=False)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
+
 from notifiers.channels import DeliveryError, Reason
 from notifiers.channels.inbox import open_inbox
 from notifiers.database import Database
@@ -127,6 +130,58 @@ async def test_an_outage_behind_a_gateway_costs_few_messages_both_their_tries(
     ends = [row["status"] for row in rows]
     assert ends.count("uncertain") <= 20
     assert ends.count("delivered") == 100 - ends.count("uncertain")
+
+
+class Asked(Service):
+    """A service that can be asked whether it answers."""
+
+    def __init__(self, time: HeldTime, away: Callable[[], bool]) -> None:
+        super().__init__(time)
+        self.away = away
+        self.asked: list[float] = []
+
+        async def lose(_: Call) -> None:
+            if away():
+                raise DeliveryError("502 Bad Gateway", Reason.answer_lost, uncertain=True)
+
+        self.script = lose
+
+    async def answers(self) -> None:
+        self.asked.append(self.time.seconds)
+        if self.away():
+            raise DeliveryError("502 Bad Gateway", Reason.answer_lost, uncertain=True)
+
+
+async def test_nothing_is_risked_until_a_service_in_trouble_answers_again(
+    database: Database, time: HeldTime, wait: Patient
+) -> None:
+    chat = Asked(time, lambda: time.seconds < 600)
+    await subscribe(database, "t.>", "chat:a")
+    async with delivering(database, {"chat": chat}, time):
+        await publish(database, *(event(str(number)) for number in range(30)))
+        rows = await wait.until_all_ended()
+
+    assert [call.text for call in chat.calls if call.at < 600] == ["0"]
+    assert sorted(call.text for call in chat.calls if call.at >= 600) == sorted(
+        [f"{NOTE} 0", *(str(number) for number in range(1, 30))]
+    )
+    assert [row["status"] for row in rows] == ["uncertain", *["delivered"] * 29]
+    assert max(later - sooner for sooner, later in pairwise(chat.asked)) <= 70
+
+
+async def test_after_a_restart_a_service_is_asked_before_a_message_is_sent_again(
+    database: Database, time: HeldTime, wait: Patient
+) -> None:
+    chat = Asked(time, lambda: time.seconds < 600)
+    await subscribe(database, "t.>", "chat:a")
+    async with delivering(database, {"chat": chat}, time):
+        await publish(database, event("one"))
+        await wait.until(lambda: bool(chat.asked))
+    async with delivering(database, {"chat": chat}, time):
+        (row,) = await wait.until_all_ended()
+
+    assert [call.text for call in chat.calls] == ["one", f"{NOTE} one"]
+    assert row["status"] == "uncertain"
 
 
 async def test_a_lost_answer_in_the_middle_repeats_that_part_alone(
