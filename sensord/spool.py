@@ -188,9 +188,9 @@ def lines_at(read: Callable[[int, int], bytes], place: int, end: int) -> list[by
     return [line + b"\n" for line in block.split(b"\n")[:-1][:BLOCK_LINES]]
 
 
-def left_behind(folder: Path, tag: str) -> Iterator[tuple[Path, int]]:
+def left_behind(folder: Path, *tags: str) -> Iterator[tuple[Path, int]]:
     """Files whose process is gone, oldest first, each held by our lock while it is being sent."""
-    for path in sorted(folder.glob(f"*.{tag}.jsonl")):
+    for path in sorted(path for tag in tags for path in folder.glob(f"*.{tag}.jsonl")):
         with contextlib.suppress(FileNotFoundError, PermissionError, BlockingIOError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):

@@ -45,12 +45,11 @@ def take(url: str, token: str | None) -> int:
     """Send what waits for this address in the spool of our user; how many files it was. Blocks."""
     taken = 0
     for folder in filter(_is_ours_alone, spool_folders()):
-        for tag in sorted({tag_of(one) for one in addresses(url)}):
-            for path, descriptor in left_behind(folder, tag):
-                if os.fstat(descriptor).st_uid == os.geteuid():
-                    with Connection(url, token) as connection:
-                        connection.send_file(path, descriptor)
-                    taken += 1
+        for path, descriptor in left_behind(folder, *{tag_of(one) for one in addresses(url)}):
+            if os.fstat(descriptor).st_uid == os.geteuid():
+                with Connection(url, token) as connection:
+                    connection.send_file(path, descriptor)
+                taken += 1
     return taken
 
 
