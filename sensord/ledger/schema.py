@@ -92,12 +92,12 @@ def _transaction(engine: Engine) -> Iterator[Connection]:
 
 
 def _migrate(engine: Engine) -> None:
+    # What it does is said by us where it matters; its own account of each step, and of its import, is noise in a log.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # Alembic is imported here alone: a new or an up-to-date database does not pay for it.
     from alembic import command
     from alembic.config import Config
 
-    # What it does is said by us where it matters; its own account of each step is noise in a daemon's log.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_VERSIONS.parent))
     with _transaction(engine) as conn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -22,7 +23,7 @@ def describe(table: Sequence[Endpoint]) -> Endpoint:
     """The route that describes these routes, and itself."""
 
     async def description(_request: web.Request) -> web.Response:
-        return answer(document)
+        return answer(document())
 
     itself = Endpoint(
         method="GET",
@@ -31,7 +32,7 @@ def describe(table: Sequence[Endpoint]) -> Endpoint:
         summary="This description.",
         answers={200: ("the description", ANY)},
     )
-    document = _document([*table, itself])
+    document = cache(lambda: _document([*table, itself]))  # Made when somebody asks for it.
     return itself
 
 
