@@ -84,6 +84,20 @@ class Ask(Struct, frozen=True, kw_only=True):
         return phrase("In a group, one of its administrators does that.")
 
 
+def asked(said: Said, known: Known, room: Room, now: int, name: str, words: tuple[str, ...] = ()) -> Ask:
+    """What somebody asks for, with what is known of them and of the place."""
+    return Ask(
+        said=said,
+        name=name,
+        words=words,
+        grants=known.grants,
+        held=known.held,
+        remembered=known.remembered,
+        room=room,
+        now=now,
+    )
+
+
 STRANGER = phrase("You are no longer in this chat.")
 UNSURE = phrase("It could not be found out whether you are in this chat. Try again in a moment.")
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from notifiers.bus.embedded import append_once
 from notifiers.chat import Daemon, Filled, Heard, Moved, Pressed, Room, Said, Shut
 from notifiers.chat import wording as words
-from notifiers.chat.asking import Ask, Known, invited
+from notifiers.chat.asking import Ask, Known, asked, invited
 from notifiers.chat.button_wording import toast
 from notifiers.chat.deeds import Deeds
 from notifiers.chat.dialogues import Dialogue, open_dialogue
@@ -206,7 +206,7 @@ class Conversations:
         if command is None:
             return answer(words.help_text(phrase("Only commands are understood here")))
         now = to_us(self._clock.now())
-        return await self._carry_out(_ask(said, known, room, now, command.name, command.words))
+        return await self._carry_out(asked(said, known, room, now, command.name, command.words))
 
     async def _answered(self, said: Said, room: Room) -> tuple[Act | None, bool]:
         """What becomes of words that answer a question, and whether they are an answer that can be taken.
@@ -223,7 +223,7 @@ class Conversations:
         dialogue, known = await self._database.read(read)
         if dialogue is None or not (said.place.private or said.replies):
             return None, False
-        ask = _ask(said, known, room, now, "run")
+        ask = asked(said, known, room, now, "run")
         try:
             return await self._orders.said(ask, dialogue, said.text.strip())
         except CommandError as error:
@@ -294,19 +294,6 @@ class Conversations:
             return Reply(changed=True)
 
         return act
-
-
-def _ask(said: Said, known: Known, room: Room, now: int, name: str, words_: tuple[str, ...] = ()) -> Ask:
-    return Ask(
-        said=said,
-        name=name,
-        words=words_,
-        grants=known.grants,
-        held=known.held,
-        remembered=known.remembered,
-        room=room,
-        now=now,
-    )
 
 
 def _invited(command: Typed | None) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from notifiers.chat import Daemon, Filled, Parameter, Place, Room, Said
 from notifiers.chat import run_wording as words
-from notifiers.chat.asking import Ask
+from notifiers.chat.asking import Ask, asked
 from notifiers.chat.button_wording import UNKNOWN
 from notifiers.chat.buttons import new_nonces
 from notifiers.chat.dialogues import HELD_US, Choice, Dialogue, Offer, begin, find_choice, first_nonce
@@ -85,17 +85,7 @@ class Forms:
 
     async def _ask(self, said: Said, room: Room) -> Ask:
         known = await self._database.read(lambda conn: self._rights(conn, said))
-        now = to_us(self._clock.now())
-        return Ask(
-            said=said,
-            name="run",
-            words=(),
-            grants=known.grants,
-            held=known.held,
-            remembered=known.remembered,
-            room=room,
-            now=now,
-        )
+        return asked(said, known, room, to_us(self._clock.now()), "run")
 
     async def _open(self, ask: Ask, job: str) -> Form | None:
         try:

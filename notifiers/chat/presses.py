@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from notifiers.chat import Daemon, Order, Pressed, Room, Said
 from notifiers.chat import button_wording as words
 from notifiers.chat import run_wording as asking
-from notifiers.chat.asking import UNSURE, Ask, Known, absent
+from notifiers.chat.asking import UNSURE, Ask, Known, absent, asked
 from notifiers.chat.buttons import Offered, Showing, find, show, use
 from notifiers.chat.dialogues import Offer, find_choice
 from notifiers.chat.floods import Floods, Once, Turnout
@@ -90,16 +90,7 @@ class Presses:
             return button, offer, self._rights(conn, said)
 
         button, offer, known = await self._database.read(read)
-        ask = Ask(
-            said=said,
-            name="run",
-            words=(),
-            grants=known.grants,
-            held=known.held,
-            remembered=known.remembered,
-            room=room,
-            now=to_us(self._clock.now()),
-        )
+        ask = asked(said, known, room, to_us(self._clock.now()), "run")
         if offer is not None and offer.dialogue.place == pressed.place.destination:
             return await self._choose(ask, offer)
         if button is None:

@@ -20,7 +20,6 @@ that Dagster did not launch from a code location (executed from its command line
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -29,7 +28,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from notifiers.clock import EPOCH, SYSTEM, Clock
-from notifiers.settings import Duration, Interval, Secret, Settings
+from notifiers.settings import Duration, Interval
+from sensord.dagster_access import DagsterAccess
 from sensord.sources import Source
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 PAGE = 500
 """So many runs or materialisations are asked for at once."""
 
-_ADDRESS = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _OF_RUNS = ("jobs", "status", "repository", "location")
 
 Status = Literal["SUCCESS", "FAILURE", "CANCELED"]
@@ -75,10 +73,9 @@ def _moment(value: object) -> object:
 Globs_ = Annotated[list[str], BeforeValidator(_several, json_schema_input_type=str | list[str])]
 
 
-class DagsterConfig(Settings):
+class DagsterConfig(DagsterAccess):
     """The keys of `dagster:`. With `assets` it looks at materialisations, else at runs."""
 
-    url: str = Field(description="the address of Dagster's page, e.g. http://localhost:3000")
     jobs: Globs_ = Field(default=["*"], min_length=1, description="globs of the jobs whose runs are looked at")
     status: Annotated[list[Status], BeforeValidator(_statuses, json_schema_input_type=Status | list[Status])] = Field(
         default=["SUCCESS"], min_length=1, description="how those runs ended"
@@ -94,15 +91,6 @@ class DagsterConfig(Settings):
     every: Interval = Field(default=2.0, description="how often Dagster is asked")
     overlap: Duration = Field(default=120.0, description="how late Dagster may show what happened")
     timeout: Interval = Field(default=30.0, description="how long an answer may take")
-    token: Secret | None = Field(default=None, description="a token of Dagster+")
-    headers: dict[str, Secret] = Field(default_factory=dict, description="sent along, e.g. for a proxy before Dagster")
-
-    @field_validator("url")
-    @classmethod
-    def _is_an_address(cls, value: str) -> str:
-        if not _ADDRESS.fullmatch(value):
-            raise ValueError("write the address of Dagster's page, http:// or https://, without a password in it")
-        return value.rstrip("/").removesuffix("/graphql").rstrip("/")
 
     @field_validator("jobs", "assets")
     @classmethod
@@ -112,40 +100,12 @@ class DagsterConfig(Settings):
                 raise ValueError(f"{glob!r} matches nothing; write a name as Dagster's page shows it, e.g. geo/houses")
         return value
 
-    @field_validator("headers")
-    @classmethod
-    def _can_be_sent(cls, headers: dict[str, Secret]) -> dict[str, Secret]:
-        for name, value in headers.items():
-            if not _HEADER.fullmatch(name) or name.lower() in ("content-type", "content-length", "host"):
-                raise ValueError(f"header {name!r} cannot be set; write a name such as Authorization")
-            _check_ascii(value, f"header {name!r}")
-        return headers
-
-    @field_validator("token")
-    @classmethod
-    def _is_a_token(cls, token: Secret | None) -> Secret | None:
-        if token is not None:
-            _check_ascii(token, "the token")
-        return token
-
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
         odd = [name for name in _OF_RUNS if name in self.model_fields_set]
         if self.assets is not None and odd:
             raise ValueError(f"{' and '.join(odd)} belong to runs, and assets to materialisations; make two sensors")
         return self
-
-    def sent(self) -> dict[str, str]:
-        """The headers that say who asks."""
-        sent = {name: value.get_secret_value() for name, value in self.headers.items()}
-        if self.token is not None:
-            sent["Dagster-Cloud-Api-Token"] = self.token.get_secret_value()
-        return sent
-
-
-def _check_ascii(value: Secret, what: str) -> None:
-    if not re.fullmatch(r"[\t\x20-\x7e]+", value.get_secret_value()):
-        raise ValueError(f"the value of {what} may hold printable ASCII characters only, and some")
 
 
 @asynccontextmanager
