@@ -76,8 +76,10 @@ class Sender:
     def __init__(self, url: str, token: str | None) -> None:
         self.url, self.token = url, token
         self.source = f"submit_event/{os.uname().nodename}/{os.getpid()}"
-        # Here and not in the thread: a program that forks while its thread imports would wait in the child for ever.
-        import_module("http.client")
+        # Here and not in the thread: a program that forks while its thread imports would wait in the child for ever, or
+        # have a half of the module there. The encoding is that of a host's name when it is looked up.
+        for name in ("http.client", "encodings.idna"):
+            import_module(name)
         self.spool = open_spool(tag_of(url))
         self._wake = threading.Event()
         self._stop = threading.Event()

@@ -16,7 +16,8 @@ folder, not an object.
 
 Notices may come in another order than the uploads. With `keys: latest_wins` that does no harm: the bucket is asked of
 each version that a notice tells of, one request each, and a version that it no longer holds as the newest takes the
-run_key from no other. Of an object that is deleted none is the newest.
+run_key from no other. Of an object that is deleted none is the newest. This asks of the server that what it answers is
+never older than what it notified of, as Amazon's is: where it lags behind, the newest version is taken for an old one.
 
 A queue belongs to one sensor. What is not news of its bucket is left in it, for whoever it is meant for, or for the
 queue's own redrive policy; news of the bucket is deleted when what it tells of is committed, or is not to be taken.
