@@ -123,6 +123,20 @@ async def test_a_process_that_waited_runs_what_the_file_says_now(tmp_path: Path)
         assert (await ended(launchers["load"])).metadata["value"] == 22
 
 
+async def test_what_is_written_while_it_is_imported_is_not_missed(tmp_path: Path) -> None:
+    # It changes itself, behind Python's back: what was imported is not what the file says when it is looked at.
+    (tmp_path / "inner.py").write_text("value = 1\n")
+    (tmp_path / "work.py").write_text(
+        "import inner\nfrom pathlib import Path\n"
+        "if inner.value == 1: Path(inner.__file__).write_text('value = 22\\n')\n"
+        "def load(): return {'value': inner.value}\n"
+    )
+    async with jobs(tmp_path, load=job("load", 1, own=True)) as (launchers, opened):
+        await until(lambda: children(opened.supervisor_pid))
+        await until(lambda: (tmp_path / "inner.py").read_text() == "value = 22\n")
+        assert (await ended(launchers["load"])).metadata["value"] == 22
+
+
 async def test_a_module_that_cannot_be_imported_is_said_and_works_once_it_is_mended(tmp_path: Path) -> None:
     (tmp_path / "work.py").write_text("import no_such_thing\n")
     async with jobs(tmp_path, load=job("load", 1, own=True)) as (launchers, opened):
