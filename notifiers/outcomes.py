@@ -26,6 +26,7 @@ class Patience(Struct, frozen=True, kw_only=True):
     may ask for: Telegram has asked for three hours, and nothing sane asks for more than a day. What may have arrived
     is sent once more and no more: that try is put off for as long as the destination has been in trouble, up to
     `doubtful`, because in an outage of a gateway that answers for its service each message would use up both tries.
+    (Where the service can be asked whether it answers, it is asked before: see `Sending`.)
     """
 
     base: float = 1.0

@@ -92,6 +92,8 @@ class Sending:
         except DeliveryError as error:
             if error.uncertain or error.reason is Reason.answer_lost:
                 raise DeliveryError(str(error), Reason.unreachable) from None
+            if error.permanent and not error.pause:
+                return  # That it will not say this is an answer, and says nothing of the message.
             raise
 
     async def _change(self, claimed: Claimed, change: Change) -> Result:

@@ -184,6 +184,25 @@ async def test_after_a_restart_a_service_is_asked_before_a_message_is_sent_again
     assert row["status"] == "uncertain"
 
 
+async def test_a_service_that_will_not_be_asked_is_sent_the_message_all_the_same(
+    database: Database, time: HeldTime, wait: Patient
+) -> None:
+    class Unwilling(Asked):
+        async def answers(self) -> None:
+            self.asked.append(self.time.seconds)
+            raise DeliveryError("unknown method", Reason.refused, permanent=True)
+
+    chat = Unwilling(time, lambda: len(chat.calls) < 2)
+    await subscribe(database, "t.>", "chat:a")
+    async with delivering(database, {"chat": chat}, time):
+        await publish(database, event("one"))
+        (row,) = await wait.until_all_ended()
+
+    assert len(chat.asked) == 1
+    assert chat.texts() == [f"{NOTE} one"]
+    assert row["status"] == "uncertain"
+
+
 async def test_a_lost_answer_in_the_middle_repeats_that_part_alone(
     database: Database, time: HeldTime, wait: Patient
 ) -> None:
