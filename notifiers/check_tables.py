@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Index, Integer, String, Table, Text
-from sqlmodel import SQLModel
 
-from notifiers.columns import column
+from notifiers.columns import column, metadata
 
 checks = Table(
     "checks",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("job", String),
     column("name", Text),

@@ -1,10 +1,13 @@
-"""Columns of tables that are made without a mapped class."""
+"""What the tables are made of, and the one list of them all."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Column
+from sqlalchemy import Column, MetaData
+
+metadata = MetaData()
+"""Every table of the database: the notifiers' and the ledger's."""
 
 
 def column(name: str, type_: Any, **options: Any) -> Column[Any]:

@@ -1,18 +1,14 @@
-"""The table of living messages: those that change as their runs go on.
-
-It is a Core table, as nobody maps its rows to objects: a mapped class costs each start of the daemon 5 ms.
-"""
+"""The table of living messages: those that change as their runs go on."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, String, Table, Text, UniqueConstraint
-from sqlmodel import SQLModel
 
-from notifiers.columns import column
+from notifiers.columns import column, metadata
 
 living = Table(
     "living",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("run", String),
     column("destination", String, index=True),

@@ -1,18 +1,14 @@
-"""Tables of what is told later: mutes, quiet hours, digests. Times are whole microseconds since 1970 UTC.
-
-They are Core tables, as nobody maps their rows to objects: a mapped class costs each start of the daemon 5 ms.
-"""
+"""Tables of what is told later: mutes, quiet hours, digests. Times are whole microseconds since 1970 UTC."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, String, Table, Text
-from sqlmodel import SQLModel
 
-from notifiers.columns import column
+from notifiers.columns import column, metadata
 
 mutes = Table(
     "mutes",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("destination", String, index=True),
     column("pattern", String),
@@ -35,7 +31,7 @@ ended it. `remind_at` is when the destination is reminded of it next.
 
 quiet_hours = Table(
     "quiet_hours",
-    SQLModel.metadata,
+    metadata,
     column("destination", String, primary_key=True),
     column("hours", String),
     column("origin", String),
@@ -46,7 +42,7 @@ quiet_hours = Table(
 
 digests = Table(
     "digests",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("at", BigInteger, index=True),
     column("severity", Integer),

@@ -1,11 +1,14 @@
-"""The notifiers' tables. Times are whole microseconds since 1970 UTC; JSON is text."""
+"""The notifiers' tables. Times are whole microseconds since 1970 UTC; JSON is text.
+
+Rows are written and read by Core statements in batches. As objects they are in `sensord.models`, which the daemon does
+not load: SQLModel and a mapped class per table were a sixth of its start.
+"""
 
 from __future__ import annotations
 
-from typing import cast
+from sqlalchemy import BigInteger, Index, Integer, String, Table, Text, UniqueConstraint, text
 
-from sqlalchemy import BigInteger, Column, Index, Integer, Table, Text, UniqueConstraint, text
-from sqlmodel import Field, SQLModel
+from notifiers.columns import column, metadata
 
 # Few events have a second topic; the others need no place in its index.
 _HAS_ALSO = text("also IS NOT NULL")
@@ -18,168 +21,137 @@ _BY_DIGEST = Index("deliveries_by_digest", "digest", sqlite_where=_IN_DIGEST)
 # SQLite gives a rowid only to a column that is exactly INTEGER; PostgreSQL needs 64 bits.
 Sequence64 = BigInteger().with_variant(Integer, "sqlite")
 
+events = Table(
+    "events",
+    metadata,
+    column("seq", Sequence64, primary_key=True, autoincrement=True),
+    column("id", String, unique=True),
+    column("type", String),
+    column("topic", String),
+    column("also", String, nullable=True),
+    column("source", String),
+    column("subject", String, index=True, nullable=True),
+    column("severity", Integer),
+    column("message", Text),
+    column("run", String, nullable=True),
+    column("job", String, nullable=True),
+    column("sensor", String, nullable=True),
+    column("time", BigInteger),
+    column("data", Text),
+    _BY_ALSO,
+    Index("events_by_topic", "topic", "seq"),
+    Index("events_by_run", "run", "seq"),
+    Index("events_by_time", "time"),
+    # Without it SQLite gives a pruned row's number again, and readers would pass over the new event.
+    sqlite_autoincrement=True,
+)
+"""The event log: the embedded bus. `seq` is the order in which events became true."""
 
-class Row(SQLModel):
-    """What every table's model is made of. Rows are written by Core statements: no validator is built for them."""
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    column("id", String, primary_key=True),
+    column("topic", String),
+    column("destination", String),
+    column("where", Text, default="{}"),
+    column("origin", String),
+    column("created_at", BigInteger),
+    column("since_seq", BigInteger, default=0),
+    column("ended_at", BigInteger, nullable=True),
+    column("options", Text, nullable=True),
+)
+"""Who wants what. `origin` is `config` or `user`; `since_seq` is the event after which it holds.
 
-    model_config = {"defer_build": True}
+`options` says how it is told, where that is not at once: see `notifiers.noise.Options`.
+"""
 
+deliveries = Table(
+    "deliveries",
+    metadata,
+    column("id", String, primary_key=True),
+    column("event", String),
+    column("event_seq", BigInteger),
+    column("subscription", String),
+    column("replay", Integer, default=0),
+    column("destination", String, index=True),
+    column("status", String),
+    column("severity", Integer),
+    column("attempts", Integer, default=0),
+    column("doubtful", Integer, default=0),
+    column("doubts", Text, default="[]"),
+    column("parts", Integer, nullable=True),
+    column("receipts", Text, default="[]"),
+    column("next_attempt_at", BigInteger, nullable=True),
+    column("failing_since", BigInteger, nullable=True),
+    column("error", Text, nullable=True),
+    column("created_at", BigInteger),
+    column("ended_at", BigInteger, nullable=True),
+    column("held_by", String, nullable=True),
+    column("digest", String, nullable=True),
+    UniqueConstraint("event", "subscription", "replay"),
+    Index("deliveries_by_status", "status", "destination"),
+    Index("deliveries_by_end", "ended_at"),
+    _BY_DIGEST,
+)
+"""One event on its way to one destination.
 
-class EventRow(Row, table=True):
-    """The event log: the embedded bus. `seq` is the order in which events became true."""
+`status`: pending, sending, held; then for ever delivered, suppressed, uncertain or dead. `attempts` counts what
+was tried and is committed before each try. `doubtful` counts answers that were lost, and `doubts` is a JSON
+list of the parts whose they were. `parts` is how many parts the message has, `receipts` a JSON list of those
+of the parts that arrived. `failing_since` is the first of the failures that go on. `replay` tells the
+deliveries apart that were asked for again: 0 is the first.
 
-    __tablename__ = "events"
-    __table_args__ = (
-        _BY_ALSO,
-        Index("events_by_topic", "topic", "seq"),
-        Index("events_by_run", "run", "seq"),
-        Index("events_by_time", "time"),
-        # Without it SQLite gives a pruned row's number again, and readers would pass over the new event.
-        {"sqlite_autoincrement": True},
-    )
+One that is held is not sent before `next_attempt_at`; `error` says why, and `held_by` what holds it: `mute:<id>`,
+`quiet`, `schedule`, `burst`. One that is told as a line of a digest has that digest's id, stays held until the
+digest's own delivery has ended, and then ends as that did.
+"""
 
-    seq: int | None = Field(default=None, sa_column=Column(Sequence64, primary_key=True, autoincrement=True))
-    id: str = Field(unique=True)
-    type: str
-    topic: str
-    also: str | None = None
-    source: str
-    subject: str | None = Field(default=None, index=True)
-    severity: int
-    message: str = Field(sa_type=Text)
-    run: str | None = None
-    job: str | None = None
-    sensor: str | None = None
-    time: int = Field(sa_type=BigInteger)
-    data: str = Field(sa_type=Text)
+destinations = Table(
+    "destinations",
+    metadata,
+    column("destination", String, primary_key=True),
+    column("state", String, default="active"),
+    column("reason", Text, nullable=True),
+    column("since", BigInteger),
+    column("moved_to", String, nullable=True),
+)
+"""What is known of a destination that is not plainly well: paused, or moved."""
 
+inbox = Table(
+    "inbox",
+    metadata,
+    column("id", String, primary_key=True),
+    column("target", String, default=""),
+    column("at", BigInteger, index=True),
+    column("severity", Integer),
+    column("title", Text),
+    column("text", Text),
+    column("message", Text),
+)
+"""Messages of the `inbox:` destination, as the web page and `sensord inbox` show them."""
 
-class SubscriptionRow(Row, table=True):
-    """Who wants what. `origin` is `config` or `user`; `since_seq` is the event after which it holds.
+backlogs = Table(
+    "backlogs",
+    metadata,
+    column("subscription", String, primary_key=True),
+    column("place", BigInteger),
+    column("upto", BigInteger),
+    column("at", BigInteger, nullable=True),
+    column("made", BigInteger, default=0),
+    column("ended_at", BigInteger, index=True, nullable=True),
+)
+"""The past that a new subscription is told of: the events after `place` up to `upto`, from the time `at` on.
 
-    `options` says how it is told, where that is not at once: see `notifiers.noise.Options`.
-    """
+`made` counts the deliveries that were made of them. `ended_at` is when nothing was left.
+"""
 
-    __tablename__ = "subscriptions"
-
-    id: str = Field(primary_key=True)
-    topic: str
-    destination: str
-    where: str = Field(default="{}", sa_type=Text)
-    origin: str
-    created_at: int = Field(sa_type=BigInteger)
-    since_seq: int = Field(default=0, sa_type=BigInteger)
-    ended_at: int | None = Field(default=None, sa_type=BigInteger)
-    options: str | None = Field(default=None, sa_type=Text)
-
-
-class DeliveryRow(Row, table=True):
-    """One event on its way to one destination.
-
-    `status`: pending, sending, held; then for ever delivered, suppressed, uncertain or dead. `attempts` counts what
-    was tried and is committed before each try. `doubtful` counts answers that were lost, and `doubts` is a JSON
-    list of the parts whose they were. `parts` is how many parts the message has, `receipts` a JSON list of those
-    of the parts that arrived. `failing_since` is the first of the failures that go on. `replay` tells the
-    deliveries apart that were asked for again: 0 is the first.
-
-    One that is held is not sent before `next_attempt_at`; `error` says why, and `held_by` what holds it: `mute:<id>`,
-    `quiet`, `schedule`, `burst`. One that is told as a line of a digest has that digest's id, stays held until the
-    digest's own delivery has ended, and then ends as that did.
-    """
-
-    __tablename__ = "deliveries"
-    __table_args__ = (
-        UniqueConstraint("event", "subscription", "replay"),
-        Index("deliveries_by_status", "status", "destination"),
-        Index("deliveries_by_end", "ended_at"),
-        _BY_DIGEST,
-    )
-
-    id: str = Field(primary_key=True)
-    event: str
-    event_seq: int = Field(sa_type=BigInteger)
-    subscription: str
-    replay: int = 0
-    destination: str = Field(index=True)
-    status: str
-    severity: int
-    attempts: int = 0
-    doubtful: int = 0
-    doubts: str = Field(default="[]", sa_type=Text)
-    parts: int | None = None
-    receipts: str = Field(default="[]", sa_type=Text)
-    next_attempt_at: int | None = Field(default=None, sa_type=BigInteger)
-    failing_since: int | None = Field(default=None, sa_type=BigInteger)
-    error: str | None = Field(default=None, sa_type=Text)
-    created_at: int = Field(sa_type=BigInteger)
-    ended_at: int | None = Field(default=None, sa_type=BigInteger)
-    held_by: str | None = None
-    digest: str | None = None
-
-
-class DestinationRow(Row, table=True):
-    """What is known of a destination that is not plainly well: paused, or moved."""
-
-    __tablename__ = "destinations"
-
-    destination: str = Field(primary_key=True)
-    state: str = "active"
-    reason: str | None = Field(default=None, sa_type=Text)
-    since: int = Field(sa_type=BigInteger)
-    moved_to: str | None = None
-
-
-class InboxRow(Row, table=True):
-    """Messages of the `inbox:` destination, as the web page and `sensord inbox` show them."""
-
-    __tablename__ = "inbox"
-
-    id: str = Field(primary_key=True)
-    target: str = ""
-    at: int = Field(sa_type=BigInteger, index=True)
-    severity: int
-    title: str = Field(sa_type=Text)
-    text: str = Field(sa_type=Text)
-    message: str = Field(sa_type=Text)
-
-
-class BacklogRow(Row, table=True):
-    """The past that a new subscription is told of: the events after `place` up to `upto`, from the time `at` on.
-
-    `made` counts the deliveries that were made of them. `ended_at` is when nothing was left.
-    """
-
-    __tablename__ = "backlogs"
-
-    subscription: str = Field(primary_key=True)
-    place: int = Field(sa_type=BigInteger)
-    upto: int = Field(sa_type=BigInteger)
-    at: int | None = Field(default=None, sa_type=BigInteger)
-    made: int = Field(default=0, sa_type=BigInteger)
-    ended_at: int | None = Field(default=None, sa_type=BigInteger, index=True)
-
-
-class BusCursorRow(Row, table=True):
-    """How far a reader of the event log has come, moved in the transaction of what it covers."""
-
-    __tablename__ = "bus_cursors"
-
-    name: str = Field(primary_key=True)
-    seq: int = Field(sa_type=BigInteger)
-
-
-def table(model: type[SQLModel]) -> Table:
-    """The Core table behind a model: hot paths use Core statements in batches."""
-    return cast("Table", model.__table__)  # type: ignore[attr-defined]
-
-
-events = table(EventRow)
-subscriptions = table(SubscriptionRow)
-deliveries = table(DeliveryRow)
-destinations = table(DestinationRow)
-inbox = table(InboxRow)
-bus_cursors = table(BusCursorRow)
-backlogs = table(BacklogRow)
+bus_cursors = Table(
+    "bus_cursors",
+    metadata,
+    column("name", String, primary_key=True),
+    column("seq", BigInteger),
+)
+"""How far a reader of the event log has come, moved in the transaction of what it covers."""
 
 
 def prepare_postgresql() -> None:

@@ -1,18 +1,14 @@
-"""The tables of buttons. Times are whole microseconds since 1970 UTC.
-
-They are Core tables, as nobody maps their rows to objects: a mapped class costs each start of the daemon 5 ms.
-"""
+"""The tables of buttons. Times are whole microseconds since 1970 UTC."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, String, Table, Text, UniqueConstraint
-from sqlmodel import SQLModel
 
-from notifiers.columns import column
+from notifiers.columns import column, metadata
 
 chat_buttons = Table(
     "chat_buttons",
-    SQLModel.metadata,
+    metadata,
     column("nonce", String, primary_key=True),
     column("delivery", String),
     column("event", String, index=True),
@@ -36,7 +32,7 @@ chat_buttons = Table(
 
 chat_changes = Table(
     "chat_changes",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("at", BigInteger, index=True),
     column("delivery", String),
@@ -49,7 +45,7 @@ chat_changes = Table(
 
 chat_numbers = Table(
     "chat_numbers",
-    SQLModel.metadata,
+    metadata,
     column("name", String, primary_key=True),
     column("number", BigInteger, primary_key=True),
     column("at", BigInteger, index=True),

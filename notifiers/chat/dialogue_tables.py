@@ -1,18 +1,14 @@
-"""The tables of dialogues. Times are whole microseconds since 1970 UTC; JSON is text.
-
-They are Core tables, as nobody maps their rows to objects: a mapped class costs each start of the daemon 5 ms.
-"""
+"""The tables of dialogues. Times are whole microseconds since 1970 UTC; JSON is text."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Integer, String, Table, Text
-from sqlmodel import SQLModel
 
-from notifiers.columns import column
+from notifiers.columns import column, metadata
 
 chat_dialogues = Table(
     "chat_dialogues",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("person", String, index=True),
     column("place", String),
@@ -32,7 +28,7 @@ that is waited for, None where only the word to run is. `step` counts what was s
 
 chat_choices = Table(
     "chat_choices",
-    SQLModel.metadata,
+    metadata,
     column("nonce", String, primary_key=True),
     column("dialogue", String),
     column("step", Integer),

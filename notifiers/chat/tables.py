@@ -1,18 +1,14 @@
-"""The chats' tables. Times are whole microseconds since 1970 UTC; JSON is text.
-
-They are Core tables, as nobody maps their rows to objects: a mapped class costs each start of the daemon 5 ms.
-"""
+"""The chats' tables. Times are whole microseconds since 1970 UTC; JSON is text."""
 
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, String, Table, Text
-from sqlmodel import SQLModel
 
-from notifiers.columns import column
+from notifiers.columns import column, metadata
 
 chat_cursors = Table(
     "chat_cursors",
-    SQLModel.metadata,
+    metadata,
     column("name", String, primary_key=True),
     column("number", BigInteger),
     column("at", BigInteger),
@@ -21,7 +17,7 @@ chat_cursors = Table(
 
 chat_heard = Table(
     "chat_heard",
-    SQLModel.metadata,
+    metadata,
     column("of", String, primary_key=True),
     column("id", String, primary_key=True),
     column("at", BigInteger, index=True),
@@ -30,7 +26,7 @@ chat_heard = Table(
 
 chat_answers = Table(
     "chat_answers",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("at", BigInteger, index=True),
     column("message", Text),
@@ -39,7 +35,7 @@ chat_answers = Table(
 
 chat_invites = Table(
     "chat_invites",
-    SQLModel.metadata,
+    metadata,
     column("digest", String, primary_key=True),
     column("role", String),
     column("topics", Text),
@@ -52,7 +48,7 @@ chat_invites = Table(
 
 chat_guests = Table(
     "chat_guests",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("person", String, index=True),
     column("name", Text),
@@ -65,7 +61,7 @@ chat_guests = Table(
 
 chat_acts = Table(
     "chat_acts",
-    SQLModel.metadata,
+    metadata,
     column("id", String, primary_key=True),
     column("at", BigInteger, index=True),
     column("person", String),
@@ -79,7 +75,7 @@ chat_acts = Table(
 
 chat_readings = Table(
     "chat_readings",
-    SQLModel.metadata,
+    metadata,
     column("place", String, primary_key=True),
     column("lang", String, nullable=True),
     column("zone", String, nullable=True),
@@ -89,7 +85,7 @@ chat_readings = Table(
 
 chat_granted = Table(
     "chat_granted",
-    SQLModel.metadata,
+    metadata,
     column("person", String, primary_key=True),
     column("at", BigInteger),
 )

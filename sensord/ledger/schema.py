@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, inspect, text
-from sqlmodel import SQLModel
 
 from notifiers import check_tables as checking
 from notifiers import living_tables as living
@@ -17,6 +16,7 @@ from notifiers import tables as notifying
 from notifiers.chat import button_tables as pressing
 from notifiers.chat import dialogue_tables as asking
 from notifiers.chat import tables as chatting
+from notifiers.columns import metadata
 from sensord.ledger import tables as running
 
 _TABLES = (
@@ -77,7 +77,7 @@ def _create(engine: Engine, revision: str) -> None:
         notifying.prepare_postgresql()
         running.prepare_postgresql()
     with _transaction(engine) as conn:
-        SQLModel.metadata.create_all(conn, tables=_TABLES)
+        metadata.create_all(conn, tables=_TABLES)
         conn.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
         conn.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
 

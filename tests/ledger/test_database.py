@@ -12,8 +12,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, inspect, text
 from sqlalchemy.engine import make_url
-from sqlmodel import SQLModel
 
+from notifiers.columns import metadata
 from sensord.ledger import schema
 from sensord.ledger.database import LedgerDatabase, open_database
 from sensord.ledger.engine import DatabaseInUse
@@ -95,7 +95,7 @@ async def test_what_was_handed_over_is_committed_on_the_way_out(database_url: st
 def difference(database: LedgerDatabase) -> list[Any]:
     with database.engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": False})
-        found: list[Any] = compare_metadata(context, SQLModel.metadata)
+        found: list[Any] = compare_metadata(context, metadata)
         return found
 
 
