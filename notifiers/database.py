@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from sqlalchemy import Connection, Dialect, Row, Table
+import orjson
+from sqlalchemy import Connection, Dialect, Row, Select, Table, func, select
 from sqlalchemy.dialects import sqlite
 
 if TYPE_CHECKING:
@@ -77,6 +78,26 @@ def execute_rows(conn: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> l
         text = sql.format(rows=", ".join([values] * len(chunk)))
         found += conn.exec_driver_sql(text, tuple([value for row in chunk for value in row])).all()
     return found
+
+
+class AtOnce:
+    """A query whose rows (of numbers, texts and NULL) all come in one step, in no certain order.
+
+    SQLite's driver lets go of the interpreter's lock at each row, and beside a busy thread each waits to get it back:
+    there the rows are one JSON text. PostgreSQL's brings them all together anyway.
+    """
+
+    def __init__(self, query: Select[Any]) -> None:
+        self._rows = query
+        inner = query.subquery()
+        self._text = select(func.json_group_array(func.json_array(*inner.c)))
+
+    def rows(self, conn: Connection, values: Mapping[str, Any]) -> list[list[Any]]:
+        """The rows, for these values of the query's parameters."""
+        if conn.dialect.name == "sqlite":
+            found: list[list[Any]] = orjson.loads(conn.scalar(self._text, values) or "[]")
+            return found
+        return [list(row) for row in conn.execute(self._rows, values)]
 
 
 # Between two statements the thread may wait for the interpreter's lock, which costs more than to prepare one: what

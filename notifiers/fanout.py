@@ -9,7 +9,7 @@ from msgspec import Struct
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from notifiers.bus.embedded import from_row
-from notifiers.database import insert_rows
+from notifiers.database import AtOnce, insert_rows
 from notifiers.subscriptions import VERSION, Directory, version
 from notifiers.tables import bus_cursors, deliveries, events
 from rules.event import Event
@@ -64,8 +64,9 @@ _NEXT = (
     .limit(_CHUNK)
     .subquery()
 )
-# By topic, since each row of an answer is a step in which the thread may wait for the interpreter's lock.
-_TOPICS = select(_NEXT.c.topic, _NEXT.c.also, func.max(_NEXT.c.seq), func.count()).group_by(_NEXT.c.topic, _NEXT.c.also)
+_TOPICS = AtOnce(
+    select(_NEXT.c.topic, _NEXT.c.also, func.max(_NEXT.c.seq), func.count()).group_by(_NEXT.c.topic, _NEXT.c.also)
+)
 _WHOLE = (
     select(events)
     .where(
@@ -82,7 +83,7 @@ def read_unrouted(conn: Connection, wants: Callable[[Iterable[str]], bool]) -> U
     counts = {row.name: row.seq for row in conn.execute(_COUNTS)}
     cursor, version = counts.get(CURSOR, 0), counts.get(VERSION, 0)
     upto, count, wanted = cursor, 0, set[tuple[str, str | None]]()
-    for topic, also, last, here in conn.execute(_TOPICS, {"after": cursor}):
+    for topic, also, last, here in _TOPICS.rows(conn, {"after": cursor}):
         upto, count = max(upto, last), count + here
         if wants([topic] if also is None else [topic, also]):
             wanted.add((topic, also))

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from notifiers.bell import Bell
 from notifiers.clock import Clock
-from notifiers.database import Database
+from notifiers.database import AtOnce, Database
 from notifiers.tables import events
 from rules.topics import Trie
 
@@ -86,20 +86,28 @@ def newest(conn: Connection) -> int:
     return conn.scalar(select(func.max(events.c.seq))) or 0
 
 
+_HEADS = (
+    select(events.c.seq, events.c.topic, events.c.also)
+    .where(events.c.seq > bindparam("after"))
+    .order_by(events.c.seq)
+    .limit(_CHUNK)
+)
+_NEXT = _HEADS.subquery()
+_TOPICS = AtOnce(
+    select(func.min(_NEXT.c.seq), func.max(_NEXT.c.seq), func.count(), _NEXT.c.topic, _NEXT.c.also).group_by(
+        _NEXT.c.topic, _NEXT.c.also
+    )
+)
+
+
 def read_topics(conn: Connection, after: int) -> list[tuple[int, int, int, str, str | None]]:
     """The topics of the next thousand events after that place: where the first and the last is, how many, the topics.
 
     In the order of the first. One row for each pair of topics is far fewer than one for each event of a burst.
     """
-    heads = select(events.c.seq, events.c.topic, events.c.also).where(events.c.seq > after)
-    next_ = heads.order_by(events.c.seq).limit(_CHUNK).subquery()
-    first = func.min(next_.c.seq)
-    query = select(first, func.max(next_.c.seq), func.count(), next_.c.topic, next_.c.also)
-    rows = conn.execute(query.group_by(next_.c.topic, next_.c.also).order_by(first))
-    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+    return sorted((row[0], row[1], row[2], row[3], row[4]) for row in _TOPICS.rows(conn, {"after": after}))
 
 
 def read_heads(conn: Connection, after: int) -> list[tuple[int, str, str | None]]:
     """The next thousand events after that place: where each is, and its topics."""
-    query = select(events.c.seq, events.c.topic, events.c.also).where(events.c.seq > after)
-    return [(row[0], row[1], row[2]) for row in conn.execute(query.order_by(events.c.seq).limit(_CHUNK))]
+    return [(row[0], row[1], row[2]) for row in conn.execute(_HEADS, {"after": after})]
