@@ -28,7 +28,8 @@ R = TypeVar("R")
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.5
-# Under load a commit waits this long for company: half as many commits cost half as much, and nobody idle waits.
+# Under load a commit waits for company, as half as many commits cost half as much: until the loop has handed over what
+# it has, and at most this long. Nobody idle waits.
 _GATHER_SECONDS = 0.003
 _PATIENCE_SECONDS = 0.025  # The same where nobody waits for any of it to go on.
 
@@ -60,6 +61,8 @@ class LedgerDatabase:
         self._closing = False
         self._gathering = False  # The thread waits for company, and none of it need wake it …
         self._dawdling = False  # … but what is not patient, where all that it has so far is.
+        self._asking = False  # The loop will say so when a round of it has brought nothing more …
+        self._all_here = False  # … as it has.
         self._readers = anyio.CapacityLimiter(4)
         self._thread = threading.Thread(target=self._serve, name="ledger-writer", daemon=True)
         self._thread.start()
@@ -103,6 +106,21 @@ class LedgerDatabase:
             if hurry or (len(self._jobs) == 1 and not self._gathering):
                 self._dawdling = False
                 self._wake.notify()
+            self._all_here = False
+            if not self._asking and not job.patient:
+                self._asking = True
+                self._loop.call_soon(self._ask, len(self._jobs))
+
+    def _ask(self, before: int) -> None:
+        """A round of the loop has passed: where it brought nothing more, there is nobody to wait for."""
+        with self._wake:
+            if 0 < before < len(self._jobs):
+                self._loop.call_soon(self._ask, len(self._jobs))
+                return
+            self._asking = False
+            self._all_here = True
+            if self._gathering and not self._dawdling:
+                self._wake.notify()
 
     def _serve(self) -> None:
         conn: Connection | None = None
@@ -138,7 +156,7 @@ class LedgerDatabase:
                 self._dawdling = all(job.patient for job in self._jobs)
                 if self._dawdling:
                     self._wake.wait(_PATIENCE_SECONDS)
-                if not self._dawdling:
+                if not self._dawdling and not self._all_here:
                     self._wake.wait(_GATHER_SECONDS)
                 self._gathering = self._dawdling = False
             batch, self._jobs = self._jobs, []

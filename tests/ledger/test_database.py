@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,29 @@ async def test_sqlite_commits_are_synced_to_the_disk(tmp_path: Path) -> None:
         with database.engine.connect() as conn:
             assert conn.scalar(text("PRAGMA synchronous")) == 2
             assert conn.scalar(text("PRAGMA journal_mode")) == "wal"
+
+
+@pytest.mark.anyio
+async def test_a_commit_under_load_waits_for_what_the_loop_has_and_no_longer(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sensord.ledger.database._GATHER_SECONDS", 60.0)
+    busy, go_on = threading.Event(), threading.Event()
+
+    def hold(_conn: Connection, items: Sequence[int]) -> list[int]:
+        busy.set()
+        assert go_on.wait(30)
+        return list(items)
+
+    def take(_conn: Connection, items: Sequence[int]) -> list[int]:
+        return [len(items)] * len(items)
+
+    async with open_database(database_url) as database, anyio.create_task_group() as group:
+        group.start_soon(database.write, hold, 0)
+        await anyio.to_thread.run_sync(busy.wait, 30)
+        before = database.commits
+        together = [database.submit(take, [number]) for number in range(20)]
+        go_on.set()
+        with anyio.fail_after(20):  # Far less than it might wait for more.
+            assert [(await one)[0] for one in together] == [20] * 20
+        assert database.commits == before + 2
