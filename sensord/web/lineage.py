@@ -22,7 +22,7 @@ from rules.topics import as_token
 from sensord.app import App
 from sensord.sources.lineage import TOKEN
 from sensord.web.body import MAX_BODY, checked_text, kind, object_of, read_body, text_of, too_large
-from sensord.web.ids import named_id
+from sensord.web.ids import timed_id
 from sensord.web.problems import Problem, answer, shown
 from sensord.web.quality import taken
 
@@ -138,8 +138,9 @@ def _text(holder: Mapping[str, Any], label: str, key: str) -> str:
     return checked_text(label, value, limit=1024)
 
 
-def _id(*parts: str) -> str:
-    return named_id(_NAMESPACE, "".join(f"{len(part)} {part} " for part in parts))
+def _id(run_id: str, *parts: str) -> str:
+    """That of a run's event. OpenLineage's clients make run ids of the time (UUIDv7)."""
+    return timed_id(run_id, _NAMESPACE, "".join([f"{len(part)} {part} " for part in (run_id, *parts)]))
 
 
 def _time(body: Mapping[str, Any], clock: Clock) -> datetime:

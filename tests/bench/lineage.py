@@ -9,8 +9,8 @@ import asyncio
 import json
 import tempfile
 from pathlib import Path
-from uuid import uuid4
 
+from notifiers.clock import new_uuid7
 from tests.bench.figures import bar, daemon, get, process_seconds
 from tests.bench.posting import bare, send
 
@@ -28,7 +28,7 @@ PATH = "/api/v1/lineage"
 
 
 def event(number: int) -> bytes:
-    """A COMPLETE as Airflow's provider sends it: its facets, one input, one output with its schema."""
+    """A COMPLETE as Airflow's provider sends it: a run id of the time, facets, an input and an output with schemas."""
     fields = [{"name": f"column_{one}", "type": "VARCHAR"} for one in range(10)]
     producer = "https://github.com/apache/airflow/tree/providers-openlineage/2.0.0"
     schema = "https://openlineage.io/spec/facets/1-1-1/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet"
@@ -38,7 +38,7 @@ def event(number: int) -> bytes:
         "eventTime": "2026-11-21T01:02:03.123456Z",
         "producer": producer,
         "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
-        "run": {"runId": str(uuid4()), "facets": {"nominalTime": {"nominalStartTime": "2026-11-21T01:00:00Z"}}},
+        "run": {"runId": new_uuid7(), "facets": {"nominalTime": {"nominalStartTime": "2026-11-21T01:00:00Z"}}},
         "job": {"namespace": "airflow", "name": f"etl.load_{number % 50}", "facets": {}},
         "inputs": [{"namespace": "postgres://db:5432", "name": "public.houses", "facets": {"schema": facet}}],
         "outputs": [{"namespace": "s3://lake", "name": "houses", "facets": {"schema": facet}}],

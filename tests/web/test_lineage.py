@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import uuid4, uuid5
+from uuid import RFC_4122, UUID, uuid4, uuid5
 
 import aiohttp
 import anyio
@@ -20,10 +20,11 @@ from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import data_quality_assertions_dataset, error_message_run
 from openlineage.client.transport.http import HttpCompression, HttpConfig, HttpTransport
+from openlineage.client.uuid import generate_new_uuid
 
 from sensord.app import App
 from sensord.web.api import serve
-from sensord.web.lineage import _NAMESPACE, _id
+from sensord.web.lineage import _NAMESPACE, STATES, _id
 from tests.conftest import rows
 from tests.sources.app_kit import ended, running, runs_of
 from tests.sources.directory_kit import until
@@ -236,7 +237,19 @@ async def test_many_clients_at_once_lose_nothing(tmp_path: Path) -> None:
         assert len({row["run_key"] for row in await runs_of(app, "tell")}) == 80
 
 
-def test_an_id_is_a_uuid_of_its_parts() -> None:
-    for parts in (("",), ("a run", "COMPLETE"), ("ünï", "x" * 1000, "y")):
-        name = "".join(f"{len(part)} {part} " for part in parts)
-        assert _id(*parts) == str(uuid5(_NAMESPACE, name))
+@pytest.mark.parametrize(
+    "run", ["", "a run", "ünï", str(UUID(int=0xABCDEF << 104 | 7 << 76)).upper(), "x" * 14 + "7" + "x" * 21]
+)
+def test_an_id_is_a_uuid_of_its_parts(run: str) -> None:
+    for parts in ((), ("COMPLETE",), ("x" * 1000, "y")):
+        name = "".join(f"{len(part)} {part} " for part in (run, *parts))
+        assert _id(run, *parts) == str(uuid5(_NAMESPACE, name))
+
+
+def test_an_id_of_a_run_with_a_time_begins_with_that_time() -> None:
+    run = str(generate_new_uuid())
+    ids = {_id(run, state) for state in STATES} | {_id(str(generate_new_uuid()), STATES[0])}
+    assert len(ids) == len(STATES) + 1
+    assert {(UUID(one).version, UUID(one).variant) for one in ids} == {(8, RFC_4122)}
+    assert {one[:13] for one in (_id(run, state) for state in STATES)} == {run[:13]}
+    assert _id(run, "FAIL") == _id(run, "FAIL")
