@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from math import inf
+from struct import unpack
 from typing import Protocol
 
 from msgspec import Struct
@@ -67,15 +68,14 @@ def tags_of(etags: Sequence[str], sizes: Sequence[str], ids: Sequence[str]) -> S
 def marks_in(bucket: str) -> Marks:
     """What makes the marks of versions in that bucket: 63 bits of key and tag, equal over restarts."""
     start = blake2b(f"{bucket}/".encode(), digest_size=8).copy
-    number = int.from_bytes
 
     def marks(keys: Iterable[str], tags: Iterable[str]) -> list[int]:
-        made: list[int] = []
+        made: list[bytes] = []
         for key, tag in zip(keys, tags, strict=True):
             digest = start()
             digest.update(f"{key}\0{tag}".encode())
-            made.append(number(digest.digest(), "big") >> 1)
-        return made
+            made.append(digest.digest())
+        return [number >> 1 for number in unpack(f">{len(made)}Q", b"".join(made))]
 
     return marks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qs, quote_plus
 from xml.sax.saxutils import escape
@@ -212,3 +213,9 @@ def test_a_version_is_told_by_its_id_where_it_has_one() -> None:
     old, new = page.versions([0, 1])
     assert (old.version, old.latest, new.version, new.latest) == (None, False, "2", True)
     assert page.marks == marks_in("data")(["a", "a"], ["e", "2"])
+
+
+def test_marks_are_the_same_over_restarts_and_versions_of_the_program() -> None:
+    digests = [blake2b(text.encode(), digest_size=8).digest() for text in ("lab/a.csv\0t", "lab/ü\0")]
+    assert marks_in("lab")(["a.csv", "ü"], ["t", ""]) == [int.from_bytes(one, "big") >> 1 for one in digests]
+    assert marks_in("lab")([], []) == []
