@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from notifiers.clock import new_uuid7
 from notifiers.recoveries import Look, make_recoveries
@@ -20,6 +21,12 @@ async def failures_only(database: Watched) -> None:
         await subscribe(database, "runs.*.failed", destination)
 
 
+async def until_made_good(wait: Patient) -> list[dict[str, Any]]:
+    """No failure is left open, which is seen to after its success was routed, and what is said of it has ended."""
+    await wait.until_rows("SELECT id FROM living WHERE open_failure IS NOT NULL", lambda rows: not rows)
+    return await wait.until_all_ended()
+
+
 async def test_a_success_turns_the_failure_into_recovered_once(
     database: Watched, time: HeldTime, wait: Patient
 ) -> None:
@@ -32,7 +39,7 @@ async def test_a_success_turns_the_failure_into_recovered_once(
         assert "Recovered" not in chats.texts()[0]
         for key in ("next.csv", "last.csv"):
             await Story(key=key).tell(database, chats, "succeeded")
-            rows = await wait.until_all_ended()
+            rows = await until_made_good(wait)
         assert [len(chats.texts()), len(chats.posts(top=False))] == [1, 1]
     for shown in (chats.texts()[0], chats.posts()[0]):
         assert shown.count("Recovered: load succeeded") == 1
@@ -56,7 +63,7 @@ async def test_a_recovery_tells_nobody_the_details_again(database: Watched, time
         await wait.until_all_ended()
         before = [len(chats.texts()), len(chats.posts(top=False))]
         await Story(key="next.csv").tell(database, chats, "succeeded")
-        await wait.until_all_ended()
+        await until_made_good(wait)
         # The next run has a message of its own where every run has one.
         assert [len(chats.texts()), len(chats.posts(top=False))] == [before[0] + 1, before[1]]
     for shown in (chats.texts()[0], chats.posts()[0]):
@@ -76,7 +83,7 @@ async def test_of_several_failures_in_a_row_the_last_says_that_it_is_over(
             await Story().tell(database, chats, "failed", error="disk broke")
         await wait.until_all_ended()
         await Story().tell(database, chats, "succeeded")
-        await wait.until_all_ended()
+        await until_made_good(wait)
         open_ = await select(database, "SELECT id FROM living WHERE open_failure IS NOT NULL")
     assert ["Recovered" in text for text in chats.texts()] == [False, False, True]
     assert open_ == []
@@ -104,11 +111,7 @@ async def test_who_unsubscribed_is_told_of_no_recovery(database: Watched, time: 
         for row in await select(database, "SELECT id FROM subscriptions"):
             await database.write(end_subscriptions, Ended(id=row["id"], at=1))
         await Story().tell(database, chats, "succeeded")
-        await wait.until_rows(
-            "SELECT id FROM living WHERE open_failure IS NOT NULL",
-            lambda rows: not rows,
-        )
-        await wait.until_all_ended()
+        await until_made_good(wait)
     assert chats.calls() == {"telegram": 1, "slack": 1}
 
 
@@ -121,7 +124,7 @@ async def test_a_message_that_is_gone_is_followed_by_one_that_says_so(
         await wait.until_all_ended()
         chats.telegram.chats.get(CHAT).messages.clear()
         await Story().tell(database, chats, "succeeded")
-        await wait.until_all_ended()
+        await until_made_good(wait)
     (text,) = chats.texts()
     assert "Recovered: load succeeded" in text
 
@@ -162,7 +165,7 @@ async def test_the_recovery_is_said_once_across_restarts(tmp_path: Path, time: H
                 database = Watched(opened)
                 async with telling(database, time, served) as chats:
                     await Story().tell(database, chats, "succeeded")
-                    rows = await Patient(database, time).until_all_ended()
+                    rows = await until_made_good(Patient(database, time))
                     time.seconds += 10
     assert chats.texts()[0].count("Recovered") == 1
     assert chats.calls() == {"telegram": 2, "slack": 2}
