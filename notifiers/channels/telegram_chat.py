@@ -22,9 +22,12 @@ from notifiers.chat import Person, Place, Pressed, Standing
 from notifiers.chat.conversations import Conversations
 from notifiers.chat.floods import Once
 from notifiers.clock import Clock
+from notifiers.reading import ENGLISH, LANGUAGES, Reader
+from notifiers.reading.language import language
 from rules.commands import COMMANDS
 from rules.event import Event, Severity
 from rules.pacing import backoff
+from rules.phrases import spoken
 
 log = logging.getLogger(__name__)
 
@@ -215,12 +218,16 @@ class TelegramChat:
         return _STATUSES.get(str(found.get("status")), Standing.unknown)
 
     async def _complete_commands(self) -> None:
-        """Let Telegram complete the commands. It is a comfort: that it fails is no trouble."""
-        commands = [{"command": name, "description": usage.summary[:256]} for name, usage in COMMANDS.items()]
+        """Let Telegram complete the commands, in each person's language. It is a comfort: its failure is no trouble."""
         if self._completed:
             return
         try:
-            await self._call("SetMyCommands", {"commands": commands})
+            for lang in LANGUAGES:
+                tongue = language(Reader(lang))
+                said = {name: str(spoken(usage.summary, tongue))[:256] for name, usage in COMMANDS.items()}
+                commands = [{"command": name, "description": text} for name, text in said.items()]
+                whose = {} if lang == ENGLISH.lang else {"language_code": lang}  # English is for all others.
+                await self._call("SetMyCommands", {"commands": commands, **whose})
             self._completed = True
         except DeliveryError as error:
             log.info("telegram.commands_not_set", extra={"error": str(error)})

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from notifiers.channels import telegram_chat
+from notifiers.reading import LANGUAGES
 from tests.chat.kit import OWNER, Telegram, telegram
 from tests.doubles.telegram import Fault, Limits, TelegramDouble, open_double
 from tests.doubles.telegram_judge import Refusal
@@ -82,8 +83,13 @@ async def test_a_service_that_is_away_at_the_start_is_heard_when_it_comes(tmp_pa
 async def test_commands_are_completed_and_only_what_is_heard_is_asked_for(tmp_path: Path) -> None:
     async with telegram(tmp_path) as it:
         await it.ask("/help")
-        ((_, params),) = [one for one in it.double.elsewhere if one[0] == "setmycommands"]
-        assert {"subscribe", "topics", "test", "why"} <= {one["command"] for one in params["commands"]}
+        await until(lambda: [name for name, _ in it.double.elsewhere].count("setmycommands") == len(LANGUAGES))
+        menus = [params for name, params in it.double.elsewhere if name == "setmycommands"]
+        assert [params.get("language_code") for params in menus] == [None, "ru"]
+        for params in menus:
+            assert {"subscribe", "topics", "test", "why"} <= {one["command"] for one in params["commands"]}
+            english = {one["description"].isascii() for one in params["commands"]}
+            assert english == {params.get("language_code") != "ru"}
         heard = ["message", "channel_post", "my_chat_member", "callback_query"]
         assert it.double.people.asked[-1]["allowed_updates"] == heard
         assert it.double.people.asked[-1]["timeout"] == 50

@@ -211,4 +211,6 @@ def set_my_commands(params: Mapping[str, Any]) -> bool:
             raise bad_request("BOT_COMMAND_INVALID")
         if not 1 <= len(str(one.get("description"))) <= 256:
             raise bad_request("BOT_COMMAND_DESCRIPTION_INVALID")
+    if not re.fullmatch("([a-z]{2})?", str(params.get("language_code") or "")):
+        raise bad_request("LANG_CODE_INVALID")
     return True
