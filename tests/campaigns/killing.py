@@ -252,7 +252,7 @@ def _judge_messages(world: World, names: dict[str, str]) -> tuple[int, int, int,
             if count == 0:  # Sent, its answer lost; sent once more, marked; that answer lost as well. A kill right
                 # after that is one doubt more, about a part behind the last.
                 said = f"{one} never got {name}, which is {status} with doubts {doubts}"
-                assert (status, doubts[:2]) == ("uncertain", [0, 0]), said
+                assert (status, doubts.count(0)) == ("uncertain", 2), said
                 assert one in noticed, f"{one} never got {name}, and the owner was not told"
                 never += 1
     again = sum(count - 1 for count in copies.values())
