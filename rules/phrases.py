@@ -71,6 +71,11 @@ def phrase(source: str, /, **values: Any) -> Phrase:
     return _made(source, None, values)
 
 
+def filled(source: str, values: Mapping[str, Any]) -> Phrase:
+    """A sentence that is known already, as another phrase's `source`, filled in."""
+    return _made(source, None, values)
+
+
 def plural(one: str, other: str, /, count: int, **values: Any) -> Phrase:
     """A sentence about `{count}` things."""
     return _made(one, other, {"count": count, **values})

@@ -14,6 +14,7 @@ from notifiers.noise_tables import digests
 from notifiers.tables import deliveries, events
 from rules.phrases import joined, phrase
 from rules.printable import printable, unprintable
+from rules.stored import recalled
 from sensord.app import App
 from sensord.ledger.tables import run_keys, runs, ticks
 from sensord.story import (
@@ -127,12 +128,14 @@ def _path(what: str, path: str | None) -> str:
 def _verdict(conn: Connection, sensed: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
         last = sensed[0]
-        return phrase("it was sensed and asked for no run: {reason}", reason=last["reason"] or last["outcome"])
+        return phrase(
+            "it was sensed and asked for no run: {reason}", reason=recalled(last["reason"] or last["outcome"])
+        )
     run = found[0]
     newest = sensed[0] if sensed else None
     if newest is not None and newest["run"] is None and newest["at"] > run["requested_at"]:
         # A newer version of the same thing came to nothing: that is what somebody asks about.
-        reason = newest["reason"] or newest["outcome"]
+        reason = recalled(newest["reason"] or newest["outcome"])
         return phrase(
             "its newest version asked for no run: {reason}; before that, run {run}", reason=reason, run=run["id"]
         )

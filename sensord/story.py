@@ -19,6 +19,7 @@ from rules.phrases import joined, phrase, plural
 from rules.request import BACKFILL
 from rules.routing import Subscription, compile_where
 from rules.routing import explain as explain_routing
+from rules.stored import recalled
 from sensord.ledger.queries import loads
 from sensord.ledger.tables import TERMINAL
 
@@ -102,7 +103,7 @@ def first_of(conn: Connection, query: Any, story: Story | None = None) -> list[d
 
 def tell_tick(tick: Mapping[str, Any], story: Story) -> None:
     """What was sensed, and what was decided."""
-    reason = tick["reason"]
+    reason = recalled(tick["reason"] or "")
     decided = {
         "requested": phrase(
             "a run of {job} for run_key {key}: run {run}", job=tick["job"], key=tick["run_key"], run=tick["run"]
@@ -173,7 +174,7 @@ def happened(event: Event, *topics: str) -> str:
 def tell_delivery(row: Mapping[str, Any], story: Story) -> None:
     """How the telling of one destination went."""
     tries = plural(" after {count} attempt", " after {count} attempts", row["attempts"]) if row["attempts"] else ""
-    why = f": {row['error']}" if row["error"] else ""
+    why = joined("", [": ", recalled(row["error"])]) if row["error"] else ""
     receipts = [one for one in orjson.loads(row["receipts"]) if one is not None]
     ids = [phrase("edit of {id}", id=one["id"]) if one.get("edited") else str(one["id"]) for one in receipts]
     receipt = phrase(" (receipt {ids})", ids=joined(", ", ids)) if receipts else ""
@@ -198,7 +199,7 @@ def _why_nobody(conn: Connection, event: Event) -> str:
     for row in held[:5]:
         where = compile_where(orjson.loads(row["where"]))
         one = Subscription(row["id"], row["topic"], row["destination"], where)
-        reasons.append(joined(": ", [f"{row['topic']} → {row['destination']}", explain_routing(event, one)]))
+        reasons.append(joined(": ", [f"{row['topic']} → {row['destination']}", recalled(explain_routing(event, one))]))
     if len(held) > 5:  # noqa: PLR2004
         reasons.append(phrase("and {count} more", count=len(held) - 5))
     return joined("; ", reasons)

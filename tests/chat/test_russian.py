@@ -143,3 +143,17 @@ async def test_a_press_is_answered_in_the_language_of_its_chat(tmp_path: Path) -
         seen = await failed(it)
         it.double.press(OWNER, seen.id, seen.buttons["Acknowledge"], user=OWNER)
         await until(lambda: toasts(it) == ["Acknowledged."])
+
+
+async def test_why_nobody_was_told_is_said_in_russian(tmp_path: Path) -> None:
+    roles = "\n  roles: {owner: [telegram:1]}\n"
+    async with telegram(tmp_path, roles=roles) as it:
+        await speak_russian(it, OWNER)
+        await it.ask("/subscribe runs.*.failed severity>=critical")
+        await launch(it.app, "extract", code=3)
+        await ended(it.app, "extract", 1)
+        await until(lambda: it.rows("SELECT id FROM deliveries WHERE status = 'suppressed'"))
+        (run,) = it.rows("SELECT id FROM runs")
+        answer = await it.ask(f"/why {run['id']}")
+        assert "не отправлялось: severity error — ниже critical" in answer
+        assert not english(answer.replace("severity error — ниже critical", "")), answer
