@@ -15,10 +15,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 LINES, LINE_CHARACTERS, _TAIL_BYTES = 20, 500, 16 * 1024
 _CHUNK = 64 * 1024
@@ -86,13 +85,12 @@ def wrap(command: Sequence[str], *, topic: str, job: str | None = None, always: 
     return ended.code
 
 
-@dataclass
-class _End:
+class _End(NamedTuple):
     """How a command ended, as a shell says it."""
 
     code: int
     said: str
-    tail: bytearray = field(default_factory=bytearray)
+    tail: bytes | bytearray = b""
 
 
 def _run(command: Sequence[str], lines: int) -> _End:
