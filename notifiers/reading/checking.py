@@ -10,10 +10,10 @@ from jinja2 import Environment, meta
 from notifiers.reading import LANGUAGES, Reader
 from notifiers.reading.files import WORDS, Entry, TemplateFile
 from notifiers.reading.language import language
+from notifiers.reading.quick import FILTERS
 from notifiers.reading.samples import SAMPLES
 from notifiers.reading.shapes import Compiler, TemplateFault
 from notifiers.reading.templates import Broken, Own, Templates, builtin, read_own
-from notifiers.reading.texts import FILTERS
 from rules.event import Event
 
 

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
 from msgspec import Struct
 
-from notifiers.message import Block, Link, Pre, Table, Text
+from notifiers.message import Block, Link
+from notifiers.reading.facts import (
+    Fact,
+    Facts,
+    Paragraph,
+    each_fact,
+    item_fact,
+    nested,
+    one_fact,
+    paragraph,
+    preformatted,
+    table_of,
+    when_it_holds,
+)
 from notifiers.reading.files import Entry, Section
 from notifiers.reading.language import Language
-from notifiers.reading.texts import (
-    Context,
-    MessageSandbox,
-    Render,
-    Test,
-    Value,
-    condition_of,
-    item_of,
-    text_of,
-    value_of,
-)
+from notifiers.reading.quick import Context, Value
+from notifiers.reading.texts import MessageSandbox, Render, Test, condition_of, item_of, text_of, value_of
 from rules.event import Event, Severity
 from rules.templates import TemplateError
 
 MAX_FACTS: Final = 20
-MAX_ROWS: Final = 20
-MAX_COLUMNS: Final = 12
 
 _SEVERITIES: Final = {one: one.name for one in Severity}  # A member looks its name up each time.
 
@@ -54,9 +56,6 @@ NAMES: Final = frozenset(
 """What a template of events is given; see `context_of`."""
 
 Title = Callable[[Context], str]
-Facts = list[tuple[str, str]]
-Fact = Callable[[Context, Facts, set[str]], None]
-Paragraph = Callable[[Context, list[Block]], None]
 
 
 class TemplateFault(Exception):
@@ -186,26 +185,26 @@ class Compiler:
         when = self._when(entry)
         if (each := entry.get("each")) is not None:
             value, plain = self._value(each), entry.get("plain") is not None
-            return _when_it_holds(when, _each_fact(value, entry.but, self._language, plain=plain))
+            return when_it_holds(when, each_fact(value, entry.but, self._language, plain=plain))
         label, value = self._text(entry.texts["label"]), self._text(entry.texts["value"])
         item = item_of(entry.texts["value"], self._sandbox)
-        one = _one_fact(label, value) if item is None else _item_fact(label, item, value, self._language.show)
-        return _when_it_holds(when, one)
+        one = one_fact(label, value) if item is None else item_fact(label, item, value, self._language.show)
+        return when_it_holds(when, one)
 
     def _block(self, entry: Entry) -> Paragraph:
-        return _when_it_holds(self._when(entry), self._paragraph(entry))
+        return when_it_holds(self._when(entry), self._paragraph(entry))
 
     def _paragraph(self, entry: Entry) -> Paragraph:
         title, show = self._text(entry.get("title") or ""), self._language.show
         if (text := entry.get("text")) is not None:
-            return _paragraph(self._text(text))
+            return paragraph(self._text(text))
         if (pre := entry.get("pre")) is not None:
-            return _preformatted(self._text(pre), title)
+            return preformatted(self._text(pre), title)
         if (table := entry.get("table")) is not None:
             rows = self._value(table)
-            return lambda context, body: body.extend(_table(rows(context), title(context), show))
+            return lambda context, body: body.extend(table_of(rows(context), title(context), show))
         values = self._value(entry.texts["each"])
-        return lambda context, body: body.extend(_nested(values(context), entry.but, self._language))
+        return lambda context, body: body.extend(nested(values(context), entry.but, self._language))
 
     def _text(self, source: str) -> Render:
         """A text that is said, and so translated."""
@@ -229,112 +228,6 @@ def _plural(renders: Sequence[Render], count: Value, language: Language) -> Titl
         return renders[language.form(number) if whole else len(renders) - 1](context)
 
     return render
-
-
-_LABELS: Final = {
-    "run_key": "key",
-    "subject": "file",
-    "duration_s": "duration",
-    "exit_code": "exit status",
-    "partition_key": "partition",
-}
-
-
-def label_of(key: str, language: Language) -> str:
-    """The key of somebody's data as a label; those that we use ourselves are said as we say them."""
-    known = _LABELS.get(key)
-    return key.replace("_", " ") if known is None else language.text(known)
-
-
-def _when_it_holds(when: Test | None, make: Callable[..., None]) -> Callable[..., None]:
-    """The same, where there is a condition, only where that holds."""
-    if when is None:
-        return make
-
-    def made(context: Context, *into: Any) -> None:
-        if when(context):
-            make(context, *into)
-
-    return made
-
-
-def _one_fact(label: Render, value: Render) -> Fact:
-    def fact(context: Context, facts: Facts, said: set[str]) -> None:
-        text = value(context)
-        # A run's key is often the file's name: once is enough.
-        if text and text not in said:
-            facts.append((label(context), text))
-            said.add(text)
-
-    return fact
-
-
-def _item_fact(label: Render, item: str, value: Render, show: Callable[[Any], str]) -> Fact:
-    """The same of an item of the event's data, as nearly all are."""
-
-    def fact(context: Context, facts: Facts, said: set[str]) -> None:
-        found = context["data"].get(item)
-        if found is None:
-            return
-        text = found if type(found) is str else show(found) if type(found) is int else value(context)
-        if text and text not in said:
-            facts.append((label(context), text))
-            said.add(text)
-
-    return fact
-
-
-def _each_fact(values: Value, but: Sequence[str], language: Language, *, plain: bool) -> Fact:
-    show = language.show
-
-    def fact(context: Context, facts: Facts, _said: set[str]) -> None:
-        found = values(context)
-        if not isinstance(found, Mapping):
-            return
-        for key, value in found.items():
-            if value is None or key in but or (plain and isinstance(value, Mapping | list)):
-                continue
-            facts.append((label_of(str(key), language), value if type(value) is str else show(value)))
-
-    return fact
-
-
-def _paragraph(text: Render) -> Paragraph:
-    def block(context: Context, body: list[Block]) -> None:
-        if (found := text(context)) and not found.isspace():
-            body.append(Text(found))
-
-    return block
-
-
-def _preformatted(text: Render, title: Render) -> Paragraph:
-    def block(context: Context, body: list[Block]) -> None:
-        if found := text(context):
-            body.append(Pre(found, title(context)))
-
-    return block
-
-
-def _nested(values: Any, but: Sequence[str], language: Language) -> Iterable[Block]:
-    if not isinstance(values, Mapping):
-        return ()
-    return [
-        Pre(language.show(value), label_of(str(key), language))
-        for key, value in values.items()
-        if isinstance(value, Mapping | list) and value and key not in but
-    ]
-
-
-def _table(rows: Any, title: str, show: Callable[[Any], str]) -> Iterable[Block]:
-    if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
-        return ()
-    shown = [row for row in rows if isinstance(row, Mapping)][:MAX_ROWS]
-    header = list(dict.fromkeys(str(key) for row in shown for key in row))[:MAX_COLUMNS]
-    if not header:
-        return ()
-    by_text = [{str(key): value for key, value in row.items()} for row in shown]
-    cells = [[show(row[key]) if key in row else "" for key in header] for row in by_text]
-    return (Table(header, cells, title),)
 
 
 def link_of(event: Event, base_url: str, say: Callable[[str], str]) -> Link:

@@ -25,8 +25,8 @@ from notifiers.reading.files import (
     read_template,
 )
 from notifiers.reading.language import Language, language
+from notifiers.reading.quick import Context
 from notifiers.reading.shapes import Compiler, Shape, TemplateFault, Title, context_of, link_of
-from notifiers.reading.texts import Context
 from rules.event import Event
 from rules.templates import TemplateError
 

@@ -1,44 +1,26 @@
 """Texts and conditions of message templates: Jinja in the sandbox, made for data of which nothing is certain.
 
 What is not there is an empty text; a condition about it does not hold. Names that no event has are errors when a
-template is compiled. Most texts only name things, perhaps through a filter: those are filled in without Jinja.
+template is compiled. Most texts only name things, perhaps through a filter: those do without Jinja (`quick`).
 """
 
 from __future__ import annotations
 
 import functools
-import operator
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from jinja2 import TemplateSyntaxError, UndefinedError, nodes
 from jinja2.runtime import Undefined
 
 from notifiers.reading.language import Language
+from notifiers.reading.quick import ABSENT, FILTERS, SLOW, Context, Value, at, parts_of, test_of
 from rules.sandbox import Missing, Sandbox, bound
 from rules.shortcuts import path_of
 from rules.templates import TemplateError, TextTemplate, compile_expression, compile_text
 
-Context = Mapping[str, Any]
 Render = Callable[[Context], str]
 Test = Callable[[Context], bool]
-
-_ABSENT: Final = object()
-_SLOW: Final = object()
-Value = Callable[[Context], Any]
-
-FILTERS: Final = ("number", "percent", "duration", "moment", "day", "lines", "failed_rows", "other_metrics", "trend")
-"""What a language shows of a value, beside the filters that every template has."""
-
-_COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "lt": operator.lt,
-    "lteq": operator.le,
-}
-_ORDERS: Final = (operator.gt, operator.ge, operator.lt, operator.le)
 
 
 class Absent(Missing):
@@ -93,7 +75,7 @@ def text_of(source: str, sandbox: MessageSandbox, names: frozenset[str]) -> Rend
         _check(parsed, names, sandbox)
     except TemplateSyntaxError as error:
         raise TemplateError(f"{error.message}") from error
-    parts = _parts(parsed, sandbox)
+    parts = parts_of(parsed, sandbox.filters)
     if parts is None:
         return compile_text(source, sandbox).render
     show = sandbox.language.show
@@ -144,9 +126,9 @@ def _only(part: str | Value, show: Callable[[Any], str], slow: Render) -> Render
         value = part(context)
         if type(value) is str:
             return value
-        if value is None or value is _ABSENT:
+        if value is None or value is ABSENT:
             return ""
-        return slow(context) if value is _SLOW else show(value)
+        return slow(context) if value is SLOW else show(value)
 
     return render
 
@@ -161,9 +143,9 @@ def _filled(parts: Sequence[str | Value], show: Callable[[Any], str], slow: Rend
                 texts.append(part)
                 continue
             value = part(context)
-            if value is _SLOW:
+            if value is SLOW:
                 return slow(context)
-            texts.append(value if type(value) is str else "" if value is _ABSENT else show(value))
+            texts.append(value if type(value) is str else "" if value is ABSENT else show(value))
         return "".join(texts)
 
     return render
@@ -173,7 +155,7 @@ def condition_of(source: str, sandbox: MessageSandbox, names: frozenset[str]) ->
     """A Jinja expression that holds or does not; about what is not there, or cannot be compared, it does not hold."""
     compiled = compile_expression(source, sandbox)
     node = _expression(source, sandbox, names)
-    quick = _test(node)
+    quick = test_of(node)
 
     def slow(context: Context) -> bool:
         try:
@@ -188,7 +170,7 @@ def condition_of(source: str, sandbox: MessageSandbox, names: frozenset[str]) ->
 
     def test(context: Context) -> bool:
         found = quick(context)
-        return slow(context) if found is _SLOW else bool(found)
+        return slow(context) if found is SLOW else bool(found)
 
     return test
 
@@ -197,18 +179,18 @@ def value_of(source: str, sandbox: MessageSandbox, names: frozenset[str]) -> Val
     """A Jinja expression's value; None where it is not there."""
     compiled = compile_expression(source, sandbox)
     path = path_of(_expression(source, sandbox, names))
-    quick: Value = (lambda _: _SLOW) if path is None else _at(path)
+    quick: Value = (lambda _: SLOW) if path is None else at(path)
 
     def value(context: Context) -> Any:
         found = quick(context)
-        if found is _SLOW:
+        if found is SLOW:
             try:
                 return compiled.evaluate(context)
             except TemplateError as error:
                 if isinstance(error.__cause__, UndefinedError | TypeError):
                     return None
                 raise
-        return None if found is _ABSENT else found
+        return None if found is ABSENT else found
 
     return value
 
@@ -234,124 +216,3 @@ def _check(parsed: nodes.Template, names: frozenset[str], sandbox: MessageSandbo
             known = ", ".join(sorted(names))
             raise TemplateSyntaxError(f"there is no {node.name}; there is {known}", node.lineno)
     bound(sandbox.parse("") if not parsed.body else parsed, sandbox)
-
-
-def _parts(parsed: nodes.Template, sandbox: MessageSandbox) -> Sequence[str | Value] | None:
-    """The texts and simple values that a template is made of; None if it holds more than those."""
-    parts: list[str | Value] = []
-    for output in parsed.body:
-        if not isinstance(output, nodes.Output):
-            return None
-        for node in output.nodes:
-            part = node.data if isinstance(node, nodes.TemplateData) else _simple(node, sandbox)
-            if part is None:
-                return None
-            parts.append(part)
-    return parts
-
-
-def _simple(node: nodes.Expr, sandbox: MessageSandbox) -> Value | None:
-    """`a.b.c`, or `a.b.c | duration`, where the filter is one of a language's and its arguments are constants."""
-    path = path_of(node)
-    if path is not None:
-        return _at(path)
-    if not isinstance(node, nodes.Filter) or node.name not in FILTERS or node.node is None or node.kwargs:
-        return None
-    inner = path_of(node.node)
-    given = [one.value for one in node.args if isinstance(one, nodes.Const)]
-    if inner is None or len(given) != len(node.args):
-        return None
-    found, shown = _at(inner), sandbox.filters[node.name]
-
-    def filtered(context: Context) -> Any:
-        value = found(context)
-        return value if value is _SLOW or value is _ABSENT or value is None else shown(value, *given)
-
-    return filtered
-
-
-def _at(path: tuple[str, ...]) -> Value:
-    if len(path) == 1:
-        return operator.itemgetter(path[0])
-    if len(path) == 2:  # noqa: PLR2004 - nearly all: an item of the event's data
-        return _item(*path)
-    return lambda context: _walk(context, path)
-
-
-def _item(first: str, second: str) -> Value:
-    def item(context: Context) -> Any:
-        value = context[first]
-        if type(value) is dict:
-            return value.get(second, _ABSENT)
-        return _ABSENT if value is None else _SLOW
-
-    return item
-
-
-def _walk(context: Context, path: tuple[str, ...]) -> Any:
-    value = context[path[0]]
-    for name in path[1:]:
-        if type(value) is not dict:
-            return _ABSENT if value is None else _SLOW
-        value = value.get(name, _ABSENT)
-        if value is _ABSENT:
-            return _ABSENT
-    return value
-
-
-def _test(node: nodes.Expr) -> Value | None:
-    """A function for paths, comparisons with constants, and `and`, `or`, `not` of those; None for anything else."""
-    if isinstance(node, nodes.And | nodes.Or):
-        left, right = _test(node.left), _test(node.right)
-        return None if left is None or right is None else _joined(left, right, both=isinstance(node, nodes.And))
-    if isinstance(node, nodes.Not):
-        inner = _test(node.node)
-        return None if inner is None else _negated(inner)
-    path = path_of(node)
-    if path is not None:
-        return _truth(_at(path))
-    if not isinstance(node, nodes.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0].expr, nodes.Const):
-        return None
-    left_path, compare, constant = path_of(node.expr), _COMPARED.get(node.ops[0].op), node.ops[0].expr.value
-    if left_path is None or compare is None:
-        return None
-    side = _at(left_path)
-
-    def compared(context: Context) -> Any:
-        value = side(context)
-        if value is _SLOW:
-            return _SLOW
-        if value is _ABSENT or (isinstance(value, bool) and compare in _ORDERS):
-            return False
-        try:
-            return compare(value, constant)
-        except TypeError:
-            return False
-
-    return compared
-
-
-def _truth(value: Value) -> Value:
-    def truth(context: Context) -> Any:
-        found = value(context)
-        return found if found is _SLOW else found is not _ABSENT and bool(found)
-
-    return truth
-
-
-def _joined(left: Value, right: Value, *, both: bool) -> Value:
-    def joined(context: Context) -> Any:
-        first = left(context)
-        if first is _SLOW or bool(first) is not both:
-            return first
-        return right(context)
-
-    return joined
-
-
-def _negated(inner: Value) -> Value:
-    def negated(context: Context) -> Any:
-        found = inner(context)
-        return found if found is _SLOW else not found
-
-    return negated
