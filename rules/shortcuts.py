@@ -19,7 +19,7 @@ ABSENT: Final = object()
 Path = tuple[str, ...]
 Shortcut = Callable[[Mapping[str, Any]], Any]
 _PLAIN = frozenset({str, int, bool, type(None)})
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
     "ne": operator.ne,
     "gt": operator.gt,
@@ -27,6 +27,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
     "lt": operator.lt,
     "lteq": operator.le,
 }
+"""Jinja's names of comparisons."""
 
 
 def path_of(node: nodes.Node) -> Path | None:
@@ -59,7 +60,7 @@ def shortcut_of(node: nodes.Node) -> Shortcut | None:
         return lambda context: looked_up(path, context)
     if not isinstance(node, nodes.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0].expr, nodes.Const):
         return None
-    left, compare, constant = path_of(node.expr), _OPERATORS.get(node.ops[0].op), node.ops[0].expr.value
+    left, compare, constant = path_of(node.expr), COMPARISONS.get(node.ops[0].op), node.ops[0].expr.value
     if left is None or compare is None:
         return None
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from rules.shortcuts import path_of
+from rules.shortcuts import COMPARISONS, path_of
 
 Context = Mapping[str, Any]
 Value = Callable[[Context], Any]
@@ -24,14 +24,6 @@ SLOW: Final = object()
 FILTERS: Final = ("number", "percent", "duration", "moment", "day", "lines", "failed_rows", "other_metrics", "trend")
 """What a language shows of a value, beside the filters that every template has."""
 
-_COMPARED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "lt": operator.lt,
-    "lteq": operator.le,
-}
 _ORDERS: Final = (operator.gt, operator.ge, operator.lt, operator.le)
 
 
@@ -112,7 +104,7 @@ def test_of(node: nodes.Expr) -> Value | None:
         return _truth(at(path))
     if not isinstance(node, nodes.Compare) or len(node.ops) != 1 or not isinstance(node.ops[0].expr, nodes.Const):
         return None
-    left_path, compare, constant = path_of(node.expr), _COMPARED.get(node.ops[0].op), node.ops[0].expr.value
+    left_path, compare, constant = path_of(node.expr), COMPARISONS.get(node.ops[0].op), node.ops[0].expr.value
     if left_path is None or compare is None:
         return None
     side = at(left_path)

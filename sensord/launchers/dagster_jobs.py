@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from notifiers.clock import Clock
+from sensord.answers import bounded
 from sensord.elsewhere import Elsewhere
 from sensord.elsewhere_notes import Notes
 from sensord.elsewhere_side import AwayError, RefusedError, UnansweredError
@@ -89,14 +90,10 @@ class Server:
         raise failure
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in answer.content.iter_any():
-            size += len(piece)
-            if size > BODY:
-                raise UnansweredError(f"{self.name} answers with more than {BODY} bytes at once")
-            pieces.append(piece)
-        return b"".join(pieces)
+        body = await bounded(answer, BODY)
+        if body is None:
+            raise UnansweredError(f"{self.name} answers with more than {BODY} bytes at once")
+        return body
 
     def _data(self, status: int, body: bytes) -> Any:
         try:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from notifiers.channels.webhook_guard import PrivateAddressError, public_socket
 from notifiers.clock import Clock
+from sensord.answers import bounded
 from sensord.elsewhere_side import AwayError, RefusedError, UnansweredError
 from sensord.launchers.http import HttpRequest, Method
 from sensord.secrets import one_line, redact
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import aiohttp
 
 BODY = 1 << 20
-"""Bytes of an answer that are read at most."""
+"""Bytes of an answer that are read at most: nothing that we ask for is longer."""
 _SHOWN = 200
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _NEXT = re.compile(r'<([^<>\s]{1,2000})>[^<>,]*?;\s*rel="?next"?')
@@ -105,7 +106,7 @@ class Wire:
                 async with self._session.request(
                     method, url, data=data, headers=sent, timeout=timeout, allow_redirects=False
                 ) as answer:
-                    return self._reply(answer, await _read(answer))
+                    return self._reply(answer, await bounded(answer, BODY))
         except PrivateAddressError as error:
             failure: Exception = RefusedError(f"{self.name}: {error}; set allow_private to reach it")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -128,18 +129,6 @@ class Wire:
             location=answer.headers.get("Location", ""),
             next=found[1] if found else "",
         )
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes | None:
-    """The body; None where it is longer than `BODY`, which nothing that we ask for is."""
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in answer.content.iter_any():
-        size += len(piece)
-        if size > BODY:
-            return None
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def _json(body: bytes | None) -> Any:

@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import orjson
 
 from notifiers.clock import Clock, to_us
+from sensord.answers import bounded
 from sensord.secrets import one_line, redact
 from sensord.sources.dagster import DagsterConfig
 
@@ -83,14 +84,10 @@ class Graph:
         return self._data(answer.status, body)
 
     async def _bounded(self, answer: aiohttp.ClientResponse) -> bytes:
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in answer.content.iter_any():
-            size += len(piece)
-            if size > BODY:
-                raise Untellable(f"{self._what} answers with more than {BODY} bytes at once")
-            pieces.append(piece)
-        return b"".join(pieces)
+        body = await bounded(answer, BODY)
+        if body is None:
+            raise Untellable(f"{self._what} answers with more than {BODY} bytes at once")
+        return body
 
     def _data(self, status: int, body: bytes) -> Any:
         try:

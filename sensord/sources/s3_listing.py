@@ -13,6 +13,7 @@ from anyio.lowlevel import checkpoint
 from msgspec.structs import replace
 
 from notifiers.clock import Clock
+from sensord.answers import bounded
 from sensord.sources.s3 import S3Config
 from sensord.sources.s3_account import Account, Place
 from sensord.sources.s3_objects import Names, Version, marks_in, shown
@@ -132,14 +133,12 @@ class Bucket:
         place = await self.account.place()
         url = f"{place.url}?{query}"
         async with self._asked(place, url) as answer:
-            body = bytearray()
-            async for piece in answer.content.iter_any():
-                body += piece
-                if len(body) > _LARGEST:
-                    raise S3Trouble(f"{self.name} cannot be listed: its answer has no end; check endpoint_url")
+            body = await bounded(answer, _LARGEST)
+            if body is None:
+                raise S3Trouble(f"{self.name} cannot be listed: its answer has no end; check endpoint_url")
             if answer.status != _OK:
-                raise self._refused(place, answer, bytes(body))
-        return bytes(body)
+                raise self._refused(place, answer, body)
+        return body
 
     @asynccontextmanager
     async def _asked(self, place: Place, url: str) -> AsyncIterator[aiohttp.ClientResponse]:
