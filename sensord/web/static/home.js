@@ -69,7 +69,7 @@ async function refresh() {
   document.title = overview.well ? "✓ sensord" : "▲ sensord";
   put(places.state, state(overview));
   put(places.messages, section("messages", "Messages", null, list(inbox.items, message,
-    "No messages yet. Subscribe the inbox to a topic: sensord subscribe 'runs.>' inbox:", more.messages)));
+    "No messages yet. The inbox is told what it is subscribed to; for every run: sensord subscribe 'runs.>' inbox:", more.messages)));
   put(places.runs, section("runs", "Runs", null, list(runs.items, run, "No runs yet. They appear here the moment a sensor asks for one.", more.runs)));
   put(places.sensors, section("sensors", "Sensors", null, list(sensors.items, sensor, "The configuration has no sensors.", more.all)));
   // Where there are none, nothing is said of them.
