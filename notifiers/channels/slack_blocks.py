@@ -10,61 +10,32 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from notifiers.channels import Part
-from notifiers.message import Attachment, Button, Link, Message, Pre, Table, Text
-from notifiers.text import csv_file, plain_table, split_text, table_fits, utf16_len, visible
-from rules.event import Severity
+from notifiers.channels.slack_runs import POST, Run, runs_of, units
+from notifiers.message import Attachment, Button, Message
+from notifiers.text import split_text, utf16_len, visible
 
-POST = 8_000
-"""Units of text in one post. Slack refuses sums near 13,200, and was seen to refuse 11,341 in rich text."""
 NOTIFICATION = 3_900
 """Units of `text`: chat.update refuses more than 4,000."""
-WHOLE = 2 * POST
-"""A log or table longer than this is shown by its ends, with the whole of it as a file."""
-WHOLE_TEXT = 200_000
-"""The same for a paragraph, which a person wrote: it is worth more posts."""
 ELEMENT_COST = 50
 """Units that an element costs beside its text: Slack's sum counts more than the text, and does not say what."""
-HEAD, TAIL = 1_500, 5_000
 ELEMENT = 2_900
 """Units in one element of rich text; 3,000 is the limit of a section, none is documented for an element."""
 WIDEST = 5
 """Units of the widest character, `&`: what is short enough need not be measured."""
-HEADER = 150
-TABLE_COLUMNS, TABLE_TEXT = 20, 6_000
-NATIVE = {"max_cell": 200, "max_rows": 99}
-"""What of a table may stand in Slack's own: 100 rows with the header."""
 BUTTONS_PER_BLOCK = 25
 BUTTON_TEXT, ACTION_ID = 75, 255
-URL = 3_000
 
-_MARKS = {Severity.warning: "⚠️ ", Severity.error: "🔴 ", Severity.critical: "🚨 "}
-_URL = re.compile(r"https?://[A-Za-z0-9\[][!-;=?-~]*")
-Style = Literal["plain", "bold", "italic", "header", "pre", "link", "table"]
 Json = dict[str, Any]
-
-
-class Run(Struct, frozen=True):
-    """A stretch of plain text with one look. `data` is a link's address, or a native table's cells."""
-
-    text: str
-    style: Style = "plain"
-    data: Any = None
 
 
 def escape(text: str) -> str:
     """Text for a field that Slack parses: without these three characters nothing in it is markup or a ping."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def units(text: str) -> int:
-    """The strictest reading of Slack's "characters": UTF-16 units, after escaping."""
-    return utf16_len(text) + 4 * text.count("&") + 3 * (text.count("<") + text.count(">"))
 
 
 def render(message: Message) -> list[Part]:
@@ -73,106 +44,13 @@ def render(message: Message) -> list[Part]:
     The posts' texts joined are the message's plain text. Pure and total: there is at least one post, and none
     that Slack refuses for its size or shape.
     """
-    runs, files = _runs(message)
+    runs, files = runs_of(message)
     if not any(run.text.strip() for run in runs):
         runs = [Run("(empty message)")]
     posts = [_post(chunk) for chunk in _chunks(runs)]
     posts = _without_blanks(posts)
     posts[-1] = _with_buttons(posts[-1], message.buttons)
     return [*posts, *(_file(file) for file in (*files, *message.attachments))]
-
-
-# ---- the message as runs of text ---------------------------------------------------------------------------
-
-
-def _runs(message: Message) -> tuple[list[Run], list[Attachment]]:
-    runs: list[Run] = []
-    files: list[Attachment] = []
-    if message.note:
-        runs += [Run(visible(message.note), "italic"), Run("\n")]
-    if (title := visible(message.title)).strip():
-        runs += [_title(_MARKS.get(message.severity, "") + title), Run("\n")]
-    for label, value in message.facts:
-        runs += [Run(visible(label), "bold"), Run(f": {visible(value)}\n")]
-    native = False
-    for block in message.body:
-        if isinstance(block, Table):
-            cells = [] if native else _native_cells(block)
-            native = native or bool(cells)  # Slack takes one table a message.
-            runs += _table(block, cells, files)
-        else:
-            runs += _body(block, files)
-    for link in message.links:
-        runs += [*_link(link), Run("\n")]
-    return runs, files
-
-
-def _title(text: str) -> Run:
-    """A title as a header where a header can hold it whole."""
-    return Run(text, "header" if units(text) <= HEADER and "\n" not in text else "bold")
-
-
-def _heading(title: str) -> list[Run]:
-    return [Run(visible(title), "bold"), Run("\n")] if title else []
-
-
-def _body(block: Text | Pre, files: list[Attachment]) -> list[Run]:
-    if isinstance(block, Text):
-        return [Run(_abridged(visible(block.text), WHOLE_TEXT, "text", files)), Run("\n")]
-    text = _abridged(visible(block.text), WHOLE, block.title, files)
-    return [*_heading(block.title), Run(text, "pre"), Run("\n")]
-
-
-def _table(table: Table, cells: list[list[str]], files: list[Attachment]) -> list[Run]:
-    """A table as Slack's own where `cells` says so, else as aligned text, and whole as a file if that cuts it."""
-    if cells:
-        run = Run(plain_table(table.header, table.rows, **NATIVE), "table", cells)
-    else:
-        run = Run(_abridged(plain_table(table.header, table.rows), WHOLE, table.title, files), "pre")
-        if not table_fits(table.header, table.rows):
-            files.append(
-                Attachment(_file_name(table.title or "table", files, "csv"), csv_file(table.header, table.rows))
-            )
-            run = Run(f"{run.text}\n… all of it is in {files[-1].name} …", "pre")
-    return [*_heading(table.title), run, Run("\n")]
-
-
-def _native_cells(table: Table) -> list[list[str]]:
-    """The cells for a table block, the header first; empty where one cannot hold this table."""
-    rows = [table.header, *table.rows]
-    width = max(len(row) for row in rows)
-    if not 0 < width <= TABLE_COLUMNS or not table_fits(table.header, table.rows, **NATIVE):
-        return []
-    cells = [[*(visible(cell) for cell in row), *[""] * (width - len(row))] for row in rows]
-    text = sum(units(cell) for row in cells for cell in row)
-    whole = units(plain_table(table.header, table.rows, **NATIVE))
-    return cells if text <= TABLE_TEXT and 0 < whole <= POST else []
-
-
-def _file_name(title: str, files: Sequence[Attachment], suffix: str) -> str:
-    slug = re.sub(r"\W+", "-", title).strip("-")[:60] or "text"
-    return f"{slug}-{len(files) + 1}.{suffix}"
-
-
-def _abridged(text: str, limit: int, name: str, files: list[Attachment]) -> str:
-    """`text`, or its ends where it is longer than `limit`; the whole of it then joins `files`."""
-    if units(text) <= limit:
-        return text
-    file = Attachment(_file_name(name, files, "txt"), text.encode())
-    files.append(file)
-    head, tail = text[:HEAD], text[-TAIL:]
-    left_out = len(text) - len(head) - len(tail)
-    return f"{head}\n… {left_out:,} characters left out here, all of it is in {file.name} …\n{tail}"
-
-
-def _link(link: Link) -> list[Run]:
-    label, url = visible(link.text), visible(link.url)
-    if not _URL.fullmatch(url) or units(url) > URL:
-        return [Run(f"{label}: {url}")]
-    return [Run(f"{label}: "), Run(url, "link")] if label.strip() else [Run(url, "link")]
-
-
-# ---- runs into posts ---------------------------------------------------------------------------------------
 
 
 def _chunks(runs: Sequence[Run]) -> Iterator[list[Run]]:
@@ -234,9 +112,6 @@ def _without_blanks(posts: Sequence[Part]) -> list[Part]:
         else:
             leading += post.text
     return kept
-
-
-# ---- runs into blocks --------------------------------------------------------------------------------------
 
 
 def _blocks(runs: Sequence[Run]) -> list[Json]:

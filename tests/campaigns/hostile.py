@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
-from notifiers.channels import Part, slack_blocks, telegram_text
+from notifiers.channels import Part, slack_blocks, slack_runs, telegram_text
 from notifiers.message import Button, Link, Message, Pre, Table, Text
 from notifiers.text import visible
 from rules.event import Severity
@@ -152,10 +152,10 @@ def _telegram_says(message: Message) -> list[str]:
 
 def _slack_says(message: Message) -> list[str]:
     """The same as a Slack message has it."""
-    mark = slack_blocks._MARKS.get(message.severity, "") if visible(message.title).strip() else ""
+    mark = slack_runs.MARKS.get(message.severity, "") if visible(message.title).strip() else ""
     said = [message.note, mark, message.title, *_facts(message), *(text for text, _ in _body(message))]
     for link in [] if _tables(message) else message.links:
-        linked = slack_blocks._URL.fullmatch(visible(link.url)) and slack_blocks.units(link.url) <= slack_blocks.URL
+        linked = slack_runs.ADDRESS.fullmatch(visible(link.url)) and slack_runs.units(link.url) <= slack_runs.URL
         alone = linked and not visible(link.text).strip()
         said += [link.url] if alone else [f"{link.text}:", link.url]
     return said if "".join(map(visible, said)).strip() or _tables(message) else ["(empty message)"]

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from notifiers.channels import Channel
-from notifiers.channels.slack_blocks import NOTIFICATION, POST, WHOLE, render, units
+from notifiers.channels.slack_blocks import NOTIFICATION, render
+from notifiers.channels.slack_runs import POST, WHOLE, units
 from notifiers.message import Attachment, Button, Link, Message, Pre, Table, Text
 from notifiers.text import visible
 from rules.event import Severity
