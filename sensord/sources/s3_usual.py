@@ -14,7 +14,7 @@ from collections.abc import Generator, Sequence
 from msgspec import Struct
 
 _BEGIN, _END = "<Contents>", "</Contents>"
-_SLICE = 64 * 1024
+_SLICE, _BLOCK = 64 * 1024, 512 * 1024
 # What XML does not allow in a text, or reads as something else.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n"})
 _ODD = ("]]>", "\ufffe", "\uffff")
@@ -30,7 +30,7 @@ class Usual(Struct, frozen=True):
 
 def usual(body: bytes) -> Generator[None, None, Usual | None]:
     """What the pattern takes of a page of newest versions, in short steps; None where the parser has to."""
-    text = _text(body)
+    text = yield from _text(body)
     begin, end = text.find(_BEGIN), text.rfind(_END) + len(_END)
     if begin < 0 or end < begin:
         return None
@@ -56,18 +56,22 @@ def usual(body: bytes) -> Generator[None, None, Usual | None]:
     return Usual([keys, etags.split("\r"), sizes, moments], rest.encode())
 
 
-def _text(body: bytes) -> str:
+def _text(body: bytes) -> Generator[None, None, str]:
     """The page as text; empty where its characters are not what they look like."""
     head = body[: body.find(b">") + 1].lower()
     if b"encoding" in head and b'encoding="utf-8"' not in head:
         return ""
+    for start in range(0, len(body), _BLOCK):
+        block = body[start : start + _BLOCK]
+        if len(block.translate(None, _CONTROLS)) < len(block):
+            return ""
+        yield
     try:
         text = body.decode()
     except UnicodeDecodeError:
         return ""
     # One character is found quickly, several are not.
-    odd = any(odd[0] in text and odd in text for odd in _ODD) or len(body.translate(None, _CONTROLS)) < len(body)
-    return "" if odd else text
+    return "" if any(odd[0] in text and odd in text for odd in _ODD) else text
 
 
 def _element(name: str, within: str = "[^<]*") -> str:
