@@ -32,7 +32,7 @@ def usual(body: bytes) -> Generator[None, None, Usual | None]:
     """What the pattern takes of a page of newest versions, in short steps; None where the parser has to."""
     text = yield from _text(body)
     begin, end = text.find(_BEGIN), text.rfind(_END) + len(_END)
-    if begin < 0 or end < begin:
+    if begin < 0 or end <= begin:
         return None
     yield
     found: list[tuple[str, ...]] = []

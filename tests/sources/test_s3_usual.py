@@ -110,7 +110,7 @@ def test_usual_pages_are_taken_by_it(objects: list[str], prefixes: list[str], pr
     assert columns_of(outcome(body)) == columns_of(parsed(body)) != None  # noqa: E711 - one comparison of three
 
 
-@settings(max_examples=600)
+@settings(max_examples=2000)
 @given(
     OBJECTS,
     st.lists(st.tuples(st.floats(0, 1), st.integers(0, 30), st.sampled_from(["", *PIECES])), min_size=1, max_size=3),
@@ -149,6 +149,7 @@ ONE = SERVERS[2].format(key="a", etag="e", size=1)
         page_of([ONE]).replace(">a<", ">a\tb\nc<"),
         page_of([ONE]).replace(">1<", "><"),
         page_of([ONE, "\n", ONE]),
+        page_of([ONE.replace("<Contents>", "<!--Contents>"), ONE.replace("</Contents>", "")]),
     ],
 )
 def test_where_the_parser_is_needed_it_is_asked(text: str) -> None:
