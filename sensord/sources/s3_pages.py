@@ -23,7 +23,7 @@ from sensord.sources.s3_usual import usual
 # A usual page is a quarter of a megabyte. In one go it takes the parser up to four milliseconds, which is too long for
 # others; in two slices it takes longer in all.
 _SLICE = 128 * 1024
-_SOME, _DECODED = 250, 50
+_MARKED, _READ = 250, 50
 _OF_NEWEST = ("Key", "ETag", "Size", "LastModified")
 _OF_VERSIONS = (*_OF_NEWEST, "VersionId", "IsLatest")
 _VERSIONS = "ListVersionsResult"
@@ -93,8 +93,8 @@ def read_page(
         columns, last, on = _in_order(columns, prefixes, last=last, on=on, cut=cut, after=after or "")
         yield
     count, kept = len(columns[0]), list[int]()
-    for start in range(0, count, _SOME):
-        kept += [start + place for place in among(columns[0][start : start + _SOME])]
+    for start in range(0, count, _READ):
+        kept += [start + place for place in among(columns[0][start : start + _READ])]
         yield
     if len(kept) < count:
         columns = [[column[place] for place in kept] for column in columns]
@@ -105,8 +105,8 @@ def read_page(
     etags = [etag.strip('"') for etag in etags]
     yield
     tags, marked = tags_of(etags, sizes, ids), list[int]()
-    for start in range(0, len(keys), _SOME):
-        marked += marks(keys[start : start + _SOME], tags[start : start + _SOME])
+    for start in range(0, len(keys), _MARKED):
+        marked += marks(keys[start : start + _MARKED], tags[start : start + _MARKED])
         yield
     return Page(
         keys=keys,
@@ -255,8 +255,8 @@ def _text(element: Any, space: str, name: str) -> str:
 def _decoded_all(texts: Sequence[str]) -> Generator[None, None, list[str]]:
     """Texts as they are: one that is not of ASCII takes ten times as long as another."""
     found: list[str] = []
-    for start in range(0, len(texts), _DECODED):
-        found += map(_decoded, texts[start : start + _DECODED])
+    for start in range(0, len(texts), _READ):
+        found += map(_decoded, texts[start : start + _READ])
         yield
     return found
 

@@ -28,7 +28,7 @@ from sensord.sources.s3_pages import Page
 from sensord.sources.s3_trouble import S3Trouble
 from sensord.sources.s3_walk import Part, Walk
 from tests.bench.figures import bar, daemon, get, percentile, process_seconds, resident_mb, wait_for
-from tests.bench.s3_canned import FOLDERS, KEYS, canned, key_of, marks_of
+from tests.bench.s3_canned import FOLDERS, KEYS, ODD, canned, key_of, marks_of
 
 MILLION, ROUNDS = 1_000_000, 5
 NAMES = {"region": "us-east-1", "access_key": "AKIACANNED", "secret_key": "canned-secret"}
@@ -140,16 +140,23 @@ async def against_the_paginator() -> list[bool]:
             ours = await rounds(lambda: pages(bucket))
             passes = await rounds(lambda: walk(bucket, known, 1))
             side = await rounds(lambda: walk(bucket, known, 8))
+    with canned(KEYS, ODD) as url:
+        config = S3Config.model_validate({"bucket": "lab", "endpoint_url": url, "pattern": "landing/**/*ещё", **NAMES})
+        async with open_bucket(config, SYSTEM) as bucket:
+            await pages(bucket)
+            odd = await rounds(lambda: walk(bucket, None, 8))
     theirs.show("aiobotocore's paginator")
     ours.show("pages, one after another")
     passes.show("a pass over known keys, serial")
     side.show("a pass over known keys, 8 side by side")
+    odd.show("the same of names in Russian, by a glob")
     return [
         bar("pages: times the paginator's keys a second", ours.rate / theirs.rate, 15, at_least=True),
         bar("a whole pass: times the paginator's", passes.rate / theirs.rate, 15, at_least=True),
         bar("longest stall of the loop, ms (serial pass)", passes.stall, 5),
         bar("longest stall of the loop, ms (8 side by side)", side.stall, 5),
-        bar("longest work of the loop in one go, ms", max(passes.work, side.work), 5),
+        bar("longest stall of the loop, ms (names in Russian)", odd.stall, 5),
+        bar("longest work of the loop in one go, ms", max(passes.work, side.work, odd.work), 5),
     ]
 
 

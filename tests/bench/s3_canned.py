@@ -9,12 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import repeat
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from sensord.sources.s3_objects import marks_in
 
 KEYS = 100_000
 FOLDERS, PAGE = 16, 1_000
+ODD = " часть вторая и ещё"
+"""What names of another alphabet have in them: each letter of it comes in six characters."""
 ETAG = "d41d8cd98f00b204e9800998ecf8427e"
 SIZE = 1_048_576
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -34,6 +36,7 @@ class Canned(asyncio.Protocol):
     """A bucket of so many keys in `FOLDERS` folders. Pages are made when they are asked for first."""
 
     keys = KEYS
+    odd = ""
     pages: dict[tuple[str, str], bytes] = {}  # noqa: RUF012 (one for all connections)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -77,8 +80,8 @@ class Canned(asyncio.Protocol):
         stop = -(-(int(folder[1]) + 1) * self.keys // FOLDERS) if folder else self.keys
         end = min(start + PAGE, stop)
         contents = "".join(
-            f"<Contents><Key>{key_of(number, self.keys)}</Key><LastModified>2026-11-20T12:00:00.000Z</LastModified>"
-            f"<ETag>&quot;{ETAG}&quot;</ETag><Size>{SIZE}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+            f"<Contents><Key>{key_of(number, self.keys)}{self.odd}</Key>"
+            f"<LastModified>2026-11-20T12:00:00.000Z</LastModified><ETag>&quot;{ETAG}&quot;</ETag><Size>{SIZE}</Size><StorageClass>STANDARD</StorageClass></Contents>"
             for number in range(start, end)
         )
         token = f"<NextContinuationToken>{end}</NextContinuationToken>" if end < stop else ""
@@ -86,22 +89,23 @@ class Canned(asyncio.Protocol):
 
 
 def _response(contents: str, truncated: str, token: str) -> bytes:
-    body = f"{HEAD}<Name>lab</Name>{token}<IsTruncated>{truncated}</IsTruncated>{contents}</ListBucketResult>".encode()
+    said = f"<Name>lab</Name><EncodingType>url</EncodingType>{token}<IsTruncated>{truncated}</IsTruncated>"
+    body = f"{HEAD}{said}{contents}</ListBucketResult>".encode()
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
-async def serve(keys: int) -> None:
-    """Serve that many keys; says where."""
-    Canned.keys = keys
+async def serve(keys: int, odd: str) -> None:
+    """Serve that many keys, with that behind each; says where."""
+    Canned.keys, Canned.odd = keys, quote(odd, safe="")
     server = await asyncio.get_running_loop().create_server(Canned, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 @contextmanager
-def canned(keys: int) -> Iterator[str]:
-    """The canned server, in a process of its own."""
-    command = [sys.executable, "-m", "tests.bench.s3_canned", str(keys)]
+def canned(keys: int, odd: str = "") -> Iterator[str]:
+    """The canned server, in a process of its own. `odd` stands behind each key."""
+    command = [sys.executable, "-m", "tests.bench.s3_canned", str(keys), odd]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -111,4 +115,4 @@ def canned(keys: int) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    asyncio.run(serve(int(sys.argv[1]), sys.argv[2]))

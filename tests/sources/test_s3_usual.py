@@ -192,5 +192,4 @@ def test_no_step_does_the_work_of_a_whole_page(monkeypatch: pytest.MonkeyPatch) 
         most = {name: max(most[name], done[name] - before[name]) for name in done}
         before = dict(done)
     assert done == {"decoded": 1000, "matched": 1000}
-    assert most["decoded"] <= 50
-    assert most["matched"] <= 250
+    assert max(most.values()) <= 50
