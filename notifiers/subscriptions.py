@@ -180,12 +180,17 @@ def end_subscriptions(conn: Connection, batch: Sequence[Ended]) -> list[bool]:
 
 
 def load_directory(conn: Connection) -> Directory:
-    """Everything that routing needs to know, of one version."""
+    """Everything that routing needs to know, of that version or, in part, of a later one.
+
+    The version is read first: on PostgreSQL each statement sees what was committed before it, and a subscription that
+    was made between the two would be missing under the version that has it, and so be told nothing until the next.
+    """
+    known_as = version(conn)
     holding = select(subscriptions).where(subscriptions.c.ended_at.is_(None)).order_by(subscriptions.c.id)
     rows = [{**row, "where": orjson.loads(row["where"])} for row in conn.execute(holding).mappings()]
     known = conn.execute(select(destinations)).mappings().all()
     directory = Directory(
-        version=version(conn),
+        version=known_as,
         subscriptions=rows,
         moved={row["destination"]: row["moved_to"] for row in known if row["moved_to"] is not None},
         paused=frozenset(row["destination"] for row in known if row["state"] == "paused"),

@@ -3,6 +3,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+import sqlalchemy
+from sqlalchemy import Connection
+
 from notifiers.clock import new_uuid7
 from notifiers.subscriptions import (
     Configured,
@@ -115,3 +119,27 @@ async def test_a_second_subscription_to_a_chat_does_not_hide_the_first_from_earl
         await wait.until_all_ended()
 
     assert chat.texts() == ["between", "after"]
+
+
+@pytest.mark.parametrize("statement", [1, 2, 3])
+async def test_what_is_made_while_subscriptions_are_read_is_not_missing_from_their_version(
+    database: Watched, statement: int
+) -> None:
+    await database.write(add_subscriptions, wanted("early"))
+    done = 0
+
+    def read(conn: Connection) -> Directory:
+        def after(*_: Any) -> None:
+            nonlocal done
+            done += 1
+            if done == statement:
+                with conn.engine.connect().execution_options(writes=True) as other, other.begin():
+                    add_subscriptions(other, [wanted("late")])
+
+        sqlalchemy.event.listen(conn, "after_cursor_execute", after)
+        return load_directory(conn)
+
+    found = await database.read(read)
+    now = await database.read(load_directory)
+    assert len(now.subscriptions) == 2
+    assert found.version < now.version or len(found.subscriptions) == 2
