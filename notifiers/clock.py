@@ -35,14 +35,20 @@ class _Ids:
     def __init__(self) -> None:
         self._bits = random.Random(os.urandom(32)).getrandbits
         self._last = 0
+        self._millisecond, self._head = -1, ""
 
     def __call__(self) -> str:
         # 1 ms is 4096 ticks: nanoseconds * 4096 / 1,000,000, in whole numbers.
         tick = time.time_ns() * 512 // 125_000
-        self._last = tick = max(tick, self._last + 1)
-        head = f"{tick >> 12 << 16 | 0x7000 | tick & 0xFFF:016x}"
-        tail = f"{1 << 63 | self._bits(62):016x}"
-        return f"{head[:8]}-{head[8:12]}-{head[12:]}-{tail[:4]}-{tail[4:]}"
+        if tick <= self._last:
+            tick = self._last + 1
+        self._last = tick
+        millisecond = tick >> 12
+        if millisecond != self._millisecond:  # A burst makes hundreds in one: their first half is written once.
+            digits = f"{millisecond:012x}"
+            self._millisecond, self._head = millisecond, f"{digits[:8]}-{digits[8:]}-7"
+        digits = f"{(tick & 0xFFF) << 64 | 1 << 63 | self._bits(62):019x}"
+        return f"{self._head}{digits[:3]}-{digits[3:7]}-{digits[7:]}"
 
 
 new_uuid7 = _Ids()

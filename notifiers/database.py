@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import orjson
@@ -59,9 +61,10 @@ def insert_rows(
     sql, values, names = _insert(table, columns, conflict, conn.dialect)
     if names is None:
         return conn.exec_driver_sql(sql, [dict(row) for row in rows]).rowcount
+    in_order = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
     inserted = 0
     for chunk in _chunks(rows):
-        flat = tuple([row[name] for row in chunk for name in names])
+        flat = tuple(chain.from_iterable(map(in_order, chunk)))
         inserted += conn.exec_driver_sql(sql.replace(values, ", ".join([values] * len(chunk))), flat).rowcount
     return inserted
 
@@ -76,7 +79,7 @@ def execute_rows(conn: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> l
     for chunk in _chunks(rows):
         values = f"({', '.join([mark] * len(chunk[0]))})"
         text = sql.format(rows=", ".join([values] * len(chunk)))
-        found += conn.exec_driver_sql(text, tuple([value for row in chunk for value in row])).all()
+        found += conn.exec_driver_sql(text, tuple(chain.from_iterable(chunk))).all()
     return found
 
 

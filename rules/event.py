@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Any, Self
 
-from msgspec import Struct, field
+from msgspec import Struct, field, to_builtins
 
 from rules.phrases import phrase
 
@@ -79,4 +79,6 @@ class Event(Struct, frozen=True, kw_only=True):
 
 def rfc3339(time: datetime) -> str:
     """An aware time as RFC 3339 in UTC with microseconds, e.g. `2026-11-21T01:02:03.000004Z`."""
-    return (time if time.tzinfo is UTC else time.astimezone(UTC)).isoformat("T", "microseconds")[:-6] + "Z"
+    utc = time if time.tzinfo is UTC else time.astimezone(UTC)
+    text: str = to_builtins(utc)  # A tenth of what isoformat() takes; it leaves off a second's fraction of nothing.
+    return text if utc.microsecond else f"{text[:-1]}.000000Z"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -40,9 +39,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
         return self.failure if what in {"failed", "lost"} else None
 
 
-@dataclass(slots=True, kw_only=True)
-class About:
-    """The run that events are about. `facts` is what all of them say of it in their data."""
+class About(Struct, kw_only=True):
+    """The run that events are about. `facts` is what all of them say of it in their data; it is made here."""
 
     run: str
     job: str
@@ -50,9 +48,9 @@ class About:
     run_key: str | None
     subject: str | None
     requested_at: datetime
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = {}
     partition_key: str | None = None
-    facts: Mapping[str, Any] = field(init=False, repr=False, compare=False)
+    facts: Mapping[str, Any] = {}
 
     def __post_init__(self) -> None:
         """Gather the facts once: a run has three events at least."""
@@ -69,15 +67,26 @@ class About:
 
 
 def run_event(
-    clock: Clock, about: About, what: str, *, hooks: Hooks, attempt: int = 1, message: str = "", **data: Any
+    clock: Clock,
+    about: About,
+    what: str,
+    *,
+    hooks: Hooks,
+    at: datetime | None = None,
+    attempt: int = 1,
+    message: str = "",
+    **data: Any,
 ) -> Event:
-    """The event that a run was `queued`, `started`, `retrying`, or ended as one of the terminal statuses."""
+    """The event that a run was `queued`, `started`, `retrying`, or ended as one of the terminal statuses, now or then.
+
+    `data` is added to what every event of a run says.
+    """
     return Event(
         id=clock.new_id(),
         type=f"run.{what}",
         topic=f"runs.{about.job}.{what}",
         also=hooks.topic(what),
-        time=clock.now(),
+        time=clock.now() if at is None else at,
         severity=SEVERITY[what],
         message=message or f"{about.job} {what}",
         subject=about.subject,

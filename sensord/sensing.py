@@ -23,7 +23,7 @@ from sensord.ledger.wishes import NewRun, Tick
 from sensord.run_events import About, Hooks, run_event, sensor_event
 
 # So many things are decided before others may go on: a burst of new files keeps no run waiting that could start.
-_DECIDED = 16
+_DECIDED = 32
 
 Claimed = Callable[[Sequence[NewRun]], None]
 """Told of runs whose rows are durable and which nobody works on yet."""
@@ -69,7 +69,7 @@ def new_run(
         partition_key=request.partition_key,
         priority=request.priority,
         requested_at=to_us(now),
-        event=run_event(clock, about, "queued", hooks=hooks),
+        event=run_event(clock, about, "queued", hooks=hooks, at=now),
         keys=keys,
         version=storable(version) if keys.policy == "latest_wins" else None,
         newest=newest,

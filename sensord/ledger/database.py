@@ -19,6 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from notifiers.database import Op
+from sensord.ledger.checkpoints import Checkpoints
 from sensord.ledger.engine import DatabaseUnusable, advice, open_engine, owned
 from sensord.ledger.schema import upgrade
 
@@ -124,6 +125,7 @@ class LedgerDatabase:
 
     def _serve(self) -> None:
         conn: Connection | None = None
+        checkpoints = Checkpoints()
         while batch := self._take():
             settled: list[tuple[_Job, Any]] = []
             groups = deque([batch])
@@ -143,6 +145,8 @@ class LedgerDatabase:
                         groups.extendleft([job] for job in reversed(group))
             self.commits += 1
             self._loop.call_soon_threadsafe(_settle, settled)
+            if conn is not None:
+                checkpoints.committed(conn)
         if conn is not None:
             conn.close()
 

@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
+from sensord.ledger.checkpoints import LATEST_PAGES
+
 # The advisory lock's number is any constant that nothing else of ours uses.
 _PG_LOCK = 0x5E4504D
 _LOCK_SECONDS, _LOCK_PAUSE = 2.0, 0.05
@@ -58,6 +60,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA busy_timeout=5000")
     cursor.execute("PRAGMA cache_size=-16000")
+    cursor.execute(f"PRAGMA wal_autocheckpoint={LATEST_PAGES}")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
 

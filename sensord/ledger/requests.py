@@ -111,5 +111,7 @@ def storable(text: str) -> str:
 
     Escaped text ends in U+FFFD, so that it never equals a name that spells the escape out.
     """
+    if text.isascii() and "\0" not in text:
+        return text
     escaped = text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
     return text if escaped == text else f"{escaped}\ufffd"
