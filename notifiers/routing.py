@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec import Struct
 from sqlalchemy import Connection, func, select
 
 from notifiers.bursts import WHY, Bursts
@@ -30,6 +31,15 @@ log = logging.getLogger(__name__)
 NO_PROGRESS = "progress is shown where a message can be changed, and told to subscriptions to *.progress"
 
 
+class Known(Struct, frozen=True):
+    """The subscriptions as of one version. Replaced as a whole, never changed: what waits half-way keeps its own."""
+
+    directory: Directory
+    router: Router
+    since: Mapping[str, int]
+    """By subscription, the event after which it holds."""
+
+
 class Routing:
     """Makes deliveries of events. The same events and subscriptions make the same deliveries, whenever it runs."""
 
@@ -48,32 +58,37 @@ class Routing:
         self._edits = edits
         self._also_wants: Callable[[Iterable[str]], bool] = lambda _: False
         self.topics: Sequence[str] = ()
-        self._router = Router()
-        self._since: Mapping[str, int] = {}
-        self.directory = Directory(-1, (), {}, frozenset())
+        self._known = Known(Directory(-1, (), {}, frozenset()), Router(), {})
+
+    @property
+    def directory(self) -> Directory:
+        """The subscriptions and destinations as they were read last."""
+        return self._known.directory
 
     async def step(self) -> tuple[int, list[Waiting]]:
         """Route what is next: how many events that was, and what is to be sent because of them."""
         self.topics = ()
-        unrouted = await self._read()
-        if unrouted.version != self.directory.version:
+        known = self._known
+        unrouted = await self._read(known)
+        if unrouted.version != known.directory.version:
             await self.reload()
-            unrouted = await self._read()
+            known = self._known
+            unrouted = await self._read(known)
         if not unrouted.count:
             return 0, []
         now_us = to_us(self._clock.now())
         rows: list[dict[str, Any]] = []
         for seq, event in unrouted.events:
-            verdicts = self._where_it_fits(event, self._route(event, seq))
-            verdicts = await self._patiently(event, seq, verdicts)
+            verdicts = self._where_it_fits(event, _route(known, event, seq))
+            verdicts = await self._patiently(known, event, seq, verdicts)
             made = new_deliveries(
-                event, seq, verdicts, directory=self.directory, new_id=self._clock.new_id, now_us=now_us
+                event, seq, verdicts, directory=known.directory, new_id=self._clock.new_id, now_us=now_us
             )
-            rows += [await self._held(event, row) for row in made]
+            rows += [await self._held(known, event, row) for row in made]
         routed = Routed(
             cursor=unrouted.cursor,
             upto=unrouted.upto,
-            version=self.directory.version,
+            version=known.directory.version,  # Not what is known by now: others may have read it anew meanwhile.
             deliveries=tuple(rows),
         )
         # Where nobody is to be told, nobody waits either.
@@ -98,15 +113,17 @@ class Routing:
             for one in verdicts
         ]
 
-    async def _read(self) -> Unrouted:
+    async def _read(self, known: Known) -> Unrouted:
         def wants(topics: Iterable[str]) -> bool:
-            return self._router.wants(topics) or self._also_wants(topics)
+            return known.router.wants(topics) or self._also_wants(topics)
 
         return await self._database.read(lambda conn: read_unrouted(conn, wants))
 
     async def reload(self) -> None:
-        """Read the subscriptions anew."""
+        """Read the subscriptions anew. Of several that read at once, what is newest stays, whoever ends last."""
         directory = await self._database.read(load_directory)
+        if directory.version < self.directory.version:
+            return
         router = Router()
         for row in directory.subscriptions:
             try:
@@ -114,8 +131,7 @@ class Routing:
             except ValueError as error:
                 # Both ways in check what they let in, so this was written by another version of the program.
                 log.error("subscription.unusable", extra={"subscription": row["id"], "error": str(error)})  # noqa: TRY400 - no bug of ours
-        self._since = {row["id"]: row["since_seq"] for row in directory.subscriptions}
-        self._router, self.directory = router, directory
+        self._known = Known(directory, router, {row["id"]: row["since_seq"] for row in directory.subscriptions})
 
     async def replay(self, event_id: str) -> list[Waiting]:
         """Tell everyone subscribed now of an event again, whenever it was. ValueError: no such event."""
@@ -123,26 +139,26 @@ class Routing:
         row = await self._database.read(lambda conn: _event_row(conn, event_id))
         if row is None:
             raise ValueError(f"there is no event {event_id!r}; it may have been old enough to be deleted")
-        event = from_row(row)
-        verdicts = [verdict for verdict in self._router.route(event) if verdict.reason is None]
+        event, known = from_row(row), self._known
+        verdicts = [verdict for verdict in known.router.route(event) if verdict.reason is None]
         rows = new_deliveries(
             event,
             row["seq"],
             verdicts,
-            directory=self.directory,
+            directory=known.directory,
             new_id=self._clock.new_id,
             now_us=to_us(self._clock.now()),
         )
         return [_waiting(row) for row in await self._database.write_many(insert_replays, rows)]
 
-    async def _held(self, event: Event, row: dict[str, Any]) -> dict[str, Any]:
+    async def _held(self, known: Known, event: Event, row: dict[str, Any]) -> dict[str, Any]:
         """A new delivery as it is, or held: by a mute, quiet hours, a digest's time, or because there is too much.
 
         What changes a message that is there notifies nobody, so neither mutes nor quiet hours hold it.
         """
         if row["status"] != "pending":
             return row
-        to, noise = row["destination"], self.directory.noise
+        to, noise = row["destination"], known.directory.noise
         why = noise.why(event, row["subscription"], to, self._clock.now()) if noise.any else None
         if why is not None and why.by != SCHEDULE and self._edits(to):
             edits = await self._database.read(partial(only_edits, event=event, destination=to))
@@ -153,12 +169,14 @@ class Routing:
             return row
         return {**row, "status": "held", "held_by": why.by, "next_attempt_at": why.until, "error": why.why}
 
-    async def _patiently(self, event: Event, seq: int, verdicts: Sequence[Verdict]) -> Sequence[Verdict]:
+    async def _patiently(
+        self, known: Known, event: Event, seq: int, verdicts: Sequence[Verdict], without: frozenset[str] = frozenset()
+    ) -> Sequence[Verdict]:
         """With a reason for each subscription that wants to hear of several failures in a row, and not of this one.
 
         It must not stand in another's way to the same destination.
         """
-        options = self.directory.noise.options
+        options = known.directory.noise.options
         if event.type not in FAILURES or not options:
             return verdicts
         early: list[Verdict] = []
@@ -171,31 +189,21 @@ class Routing:
                     early.append(Verdict(verdict.subscription, reason))
         if not early:
             return verdicts
-        for verdict in early:
-            self._router.remove(verdict.subscription.id)
-        others = await self._patiently(event, seq, self._route(event, seq))
-        for verdict in early:
-            self._router.add(verdict.subscription)
+        without |= {verdict.subscription.id for verdict in early}
+        others = await self._patiently(known, event, seq, _route(known, event, seq, without), without)
         return [*others, *early]
 
-    def _route(self, event: Event, seq: int) -> Sequence[Verdict]:
-        try:
-            verdicts = self._router.route(event)
-            early = [one.subscription for one in verdicts if self._since[one.subscription.id] >= seq]
-            if not early:
-                return verdicts
-            # They came after the event, and must not stand in another's way to the same destination either.
-            for subscription in early:
-                self._router.remove(subscription.id)
-            verdicts = self._router.route(event)
-            for subscription in early:
-                self._router.add(subscription)
-        except ValueError as error:
-            # Whoever publishes checks the topic; one bad event must not keep all later ones from being told.
-            log.error("event.unroutable", extra={"event_id": event.id, "error": str(error)})  # noqa: TRY400 - no bug of ours
-            return []
-        else:
-            return verdicts
+
+def _route(known: Known, event: Event, seq: int, without: frozenset[str] = frozenset()) -> Sequence[Verdict]:
+    try:
+        verdicts = known.router.route(event, without)
+        # Those that came after the event must not stand in another's way to the same destination either.
+        early = {one.subscription.id for one in verdicts if known.since[one.subscription.id] >= seq}
+        return known.router.route(event, without | early) if early else verdicts
+    except ValueError as error:
+        # Whoever publishes checks the topic; one bad event must not keep all later ones from being told.
+        log.error("event.unroutable", extra={"event_id": event.id, "error": str(error)})  # noqa: TRY400 - no bug of ours
+        return []
 
 
 def insert_replays(conn: Connection, batch: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

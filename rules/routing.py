@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from operator import attrgetter
 
 from msgspec import Struct
@@ -68,17 +68,20 @@ class Router:
         except ValueError:
             return True
 
-    def route(self, event: Event) -> list[Verdict]:
+    def route(self, event: Event, without: Collection[str] = ()) -> list[Verdict]:
         """One verdict for each subscription to a topic of the event, in order of their ids.
 
-        A destination is told once: by the first subscription, in that order, that leads to it and has no objection.
-        ValueError: one of the event's topics is none.
+        Those whose ids are in `without` are left out, as if they had not been added. A destination is told once: by
+        the first subscription, in that order, that leads to it and has no objection. ValueError: one of the event's
+        topics is none.
         """
         topics = event.topics
         found = self._topics.match(topics[0])
         if len(topics) > 1:
             both = {one.id: one for one in (*found, *self._topics.match(topics[1]))}
             found = sorted(both.values(), key=_id_of)
+        if without:
+            found = [one for one in found if one.id not in without]
         told: dict[str, str] = {}
         verdicts: list[Verdict] = []
         judged: dict[int, str | None] = {}  # Who asks for the same often shares one Where.

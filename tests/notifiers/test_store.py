@@ -3,16 +3,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+import anyio
 from msgspec.structs import replace
+from sqlalchemy import Connection
 
 from notifiers.channels import DeliveryError, Reason
 from notifiers.clock import to_us
 from notifiers.database import Op
+from notifiers.failures import failures_before
 from notifiers.fanout import commit_routed
 from notifiers.progress import Progress
 from notifiers.routing import Routing
 from notifiers.store import Claimed, Result, Waiting, claim, record, recover, requeue
-from notifiers.subscriptions import Ended, end_subscriptions
+from notifiers.subscriptions import Ended, Wanted, add_subscriptions, end_subscriptions
 from rules.event import Severity
 from rules.pacing import Window
 from tests.notifiers.service import (
@@ -125,6 +128,60 @@ async def test_routing_goes_by_the_subscriptions_of_the_moment_it_commits(databa
         steps.append([one.destination for one in waiting])
 
     assert steps == [[], ["chat:b"], []]
+
+
+async def test_who_unsubscribes_while_events_are_routed_is_not_told_whoever_reads_the_subscriptions_anew(
+    database: Watched, time: HeldTime
+) -> None:
+    gone = await subscribe(database, "runs.>", "chat:a")
+    await database.write(
+        add_subscriptions,
+        Wanted(id="patient", topic="runs.>", destination="chat:b", at=NOW, where={}, options={"after": 2}),
+    )
+
+    class Reading(Watched):
+        """Asked for earlier failures, it lets somebody unsubscribe, and another task take that in."""
+
+        async def read(self, query: Callable[[Connection], R]) -> R:
+            if isinstance(query, partial) and query.func is failures_before:
+                await database.write(end_subscriptions, Ended(id=gone, at=NOW))
+                await routing.reload()
+            return await super().read(query)
+
+    routing = Routing(Reading(database), time.clock)
+    await publish(database, replace(event("one", topic="runs.load.failed"), type="run.failed", job="load"))
+
+    assert await routing.step() == (1, [])
+    assert await routing.step() == (1, [])
+    found = await select(database, "SELECT subscription, status FROM deliveries")
+    assert found == [{"subscription": "patient", "status": "suppressed"}]
+
+
+async def test_of_subscriptions_that_are_read_twice_at_once_the_newest_stay(database: Watched, time: HeldTime) -> None:
+    read, go_on = anyio.Event(), anyio.Event()
+
+    class Slow(Watched):
+        """What is read first comes last."""
+
+        async def read(self, query: Callable[[Connection], R]) -> R:
+            found = await super().read(query)
+            if not read.is_set():
+                read.set()
+                await go_on.wait()
+            return found
+
+    await subscribe(database, ">", "chat:a")
+    routing = Routing(Slow(database), time.clock)
+    async with anyio.create_task_group() as group:
+        group.start_soon(routing.reload)
+        await read.wait()
+        await subscribe(database, ">", "chat:b")
+        await routing.reload()
+        newest = routing.directory
+        go_on.set()
+
+    assert routing.directory is newest
+    assert len(newest.subscriptions) == 2
 
 
 async def test_of_two_who_route_the_same_events_one_does(database: Watched, time: HeldTime) -> None:
