@@ -105,8 +105,8 @@ class App:
         async with anyio.create_task_group() as group:
             self._group = group
             group.start_soon(partial(self.delivery.run, drain=_DRAIN_SECONDS), name="delivery")
-            group.start_soon(self.feed.run, name="event feed")
             await self.backfilling.open()
+            await group.start(self.feed.run, name="event feed")
             await group.start(self.running.run, name="running")
             group.start_soon(self.backfilling.run, name="backfilling")
             for name, source in self.sources.items():

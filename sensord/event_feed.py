@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 
+import anyio
+from anyio.abc import TaskStatus
 from sqlalchemy import Connection, bindparam, func, select
 
 from notifiers.bell import Bell
@@ -58,18 +60,24 @@ class EventFeed:
         self._bell.ring()
 
     def join(self, patterns: Iterable[str]) -> News:
-        """Be told of events on these topics from the start of `run` on. ValueError: one is no pattern."""
+        """Be told of events on these topics once `run` has started. ValueError: one is no pattern."""
         news = News(self.clock)
         for pattern in patterns:
             self._patterns.add(pattern, len(self._readers))
         self._readers.append(news)
         return news
 
-    async def run(self) -> None:
-        """Read until cancelled. Without readers there is nothing to do."""
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Read until cancelled. Without readers there is nothing to do.
+
+        Once it has started, every event that is published is told of. Who reads the log up to its end by itself must
+        not do so before: an event between the two would be for nobody, until the next one came.
+        """
         if not self._readers:
+            task_status.started()
             return
         place = await self._database.read(newest)
+        task_status.started()
         while True:
             count = 0
             for first, last, here, *topics in await self._database.read(partial(read_topics, after=place)):

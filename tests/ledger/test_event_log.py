@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
+
+import anyio
+from sqlalchemy import Connection
 
 from notifiers.bus.embedded import EmbeddedBus
 from notifiers.clock import SYSTEM
 from notifiers.fanout import read_unrouted
 from rules.event import Event
-from sensord.event_feed import read_topics
+from sensord.event_feed import EventFeed, newest, read_topics
 from sensord.ledger.database import LedgerDatabase
 from tests.conftest import rows
+from tests.notifiers.service import R, Watched
 
 
 def event(id_: str, topic: str = "a.b", also: str | None = None) -> Event:
@@ -58,3 +63,37 @@ async def test_only_events_on_wanted_topics_are_read_whole_and_all_are_counted(d
     assert [one.id for _, one in found.events] == [f"{at:03}" for at in range(500) if at % 5 in (0, 1, 4)]
     nobody = await database.read(lambda conn: read_unrouted(conn, lambda _: False))
     assert (nobody.count, nobody.upto, list(nobody.events)) == (500, found.upto, [])
+
+
+async def test_the_feed_has_started_when_no_event_can_come_before_its_place_any_more(database: LedgerDatabase) -> None:
+    read, go_on = anyio.Event(), anyio.Event()
+
+    class Slow(Watched):
+        async def read(self, query: Callable[[Connection], R]) -> R:
+            if query is newest:
+                read.set()
+                await go_on.wait()
+            return await super().read(query)
+
+    feed = EventFeed(Slow(database), SYSTEM)
+    news, started = feed.join(["x"]), anyio.Event()
+    bus = EmbeddedBus(database)
+
+    async def begin() -> None:
+        await group.start(feed.run)
+        started.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(begin)
+        await read.wait()
+        await bus.publish([event("before", "x")])
+        assert not started.is_set()
+        go_on.set()
+        with anyio.fail_after(20):
+            await started.wait()
+            await bus.publish([event("after", "x")])
+            feed.ring()
+            place = await news.wait()
+        (after,) = (row["seq"] for row in rows(database, "SELECT seq FROM events WHERE id = 'after'"))
+        assert place == after
+        group.cancel_scope.cancel()
