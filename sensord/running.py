@@ -185,22 +185,27 @@ class Running:
             reason = f"job {work.run.job} is no longer in the configuration"
             return self._ended("lost" if work.known_started else "failed", reason)
         if work.cancelled and not work.maybe_started:
-            return self._ended("cancelled", "cancelled before it started")
+            return self._unstarted()
         try:
             if work.maybe_started:  # With what its row says: that is what it was started with.
                 outcome = await self._adopt(job, work)
                 if outcome is not None:
                     return outcome
-            if job.check_config is not None and (refused := await job.check_config(work.run.run_config)):
-                return self._ended("failed", f"run_config: {refused}")
-            if job.complete_config is not None:
-                await self._complete(work, await job.complete_config(work.run.run_config))
-            return await job.launcher.launch(work.run, lambda at: self._started(work, at))
+            return await self._launch(job, work)
         except LaunchDelayed:
             raise
         except Exception as error:
             log.exception("run.launcher_failed", extra={"run": work.run.id, "job": work.run.job})
             return self._ended("lost", f"the launcher failed: {error}")
+
+    async def _launch(self, job: Job, work: Work) -> Outcome:
+        if job.check_config is not None and (refused := await job.check_config(work.run.run_config)):
+            return self._ended("failed", f"run_config: {refused}")
+        if job.complete_config is not None:
+            await self._complete(work, await job.complete_config(work.run.run_config))
+        if work.cancelled:  # Meanwhile: the launcher, which did not know of it yet, was told in vain.
+            return self._unstarted()
+        return await job.launcher.launch(work.run, lambda at: self._started(work, at))
 
     async def _complete(self, work: Work, config: Any) -> None:
         """Have the row say with what it is started, before it is."""
@@ -216,8 +221,11 @@ class Running:
         if outcome is None and work.known_started:
             return self._ended("lost", "it was started, and nothing is known of it any more")
         if outcome is None and work.cancelled:
-            return self._ended("cancelled", "cancelled before it started")
+            return self._unstarted()
         return outcome
+
+    def _unstarted(self) -> Outcome:
+        return self._ended("cancelled", "cancelled before it started")
 
     def _ended(self, status: Any, reason: str) -> Outcome:
         return Outcome(status=status, ended_at=self._clock.now(), error=reason)
@@ -264,9 +272,12 @@ class Running:
             await self._database.write(commit_steps, step)
             self._published()
             await job.launcher.forget(work.run)
-        work.busy = False
         work.run = replace(work.run, attempt=work.run.attempt + 1)
         work.known_started, work.started_at = False, None
+        if work.cancelled:  # While it was recorded: there is nothing to wait for.
+            await self._settle(work, self._unstarted())
+            return
+        work.busy = False
         self._put_off(work, due)
 
     def _put_off(self, work: Work, due: datetime) -> None:
@@ -292,5 +303,6 @@ class Running:
                 self.queue.take(work.run.job)
                 self._start(work)
             else:
-                await self._settle(work, self._ended("cancelled", "cancelled before it started"))
+                work.busy = True  # For whoever cancels it once more meanwhile.
+                await self._settle(work, self._unstarted())
         return True

@@ -14,12 +14,15 @@ from rules.quality import CheckResult
 from rules.request import RunRequest
 from sensord.launchers import LaunchDelayed, Outcome, Run, Started
 from sensord.ledger.database import LedgerDatabase
+from sensord.ledger.outcomes import commit_steps
 from sensord.ledger.requests import request_runs
 from sensord.ledger.wishes import NewRun
 from sensord.run_events import Hooks
 from sensord.running import Job, Running
 from sensord.sensing import new_run
 from tests.conftest import rows
+
+ATTEMPTS = "SELECT attempt FROM runs ORDER BY id"
 
 
 class Play:
@@ -244,6 +247,62 @@ async def test_a_run_can_be_cancelled_while_it_waits_and_while_it_runs(database:
             await settled(database, lambda: statuses(database) == ["succeeded", "cancelled"])
             assert play.started == [f"{wishes[0].id}.1"]
         assert not await running.cancel(target.id)
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["waits for its turn", "waits for its next attempt"])
+async def test_a_run_that_waits_may_be_cancelled_by_several_at_once(database: LedgerDatabase, later: bool) -> None:
+    play = Play()
+    async with daemon(database, play, concurrency=1, attempts=2, backoff=600.0) as running:
+        first, second = await ask(database, running, count=2)
+        await play.until(1)
+        target = second
+        if later:
+            target = first
+            play.end(f"{first.id}.1", "failed")
+            await play.until(2)
+            await settled(database, lambda: [row["attempt"] for row in rows(database, ATTEMPTS)] == [2, 1])
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(running.cancel, target.id)
+        ended = rows(database, "SELECT run FROM events WHERE type = 'run.cancelled'")
+        assert [row["run"] for row in ended] == [target.id]
+
+
+async def test_a_run_that_is_cancelled_while_its_config_is_looked_at_is_not_started(database: LedgerDatabase) -> None:
+    play, looked, go_on = Play(), anyio.Event(), anyio.Event()
+
+    async def look(_config: Any) -> str | None:
+        looked.set()
+        await go_on.wait()
+        return None
+
+    async with daemon(database, play, check_config=look) as running:
+        (wish,) = await ask(database, running)
+        await looked.wait()
+        assert await running.cancel(wish.id)
+        go_on.set()
+        await settled(database, lambda: statuses(database) == ["cancelled"])
+    assert play.started == []
+
+
+async def test_a_run_that_is_cancelled_while_its_failure_is_recorded_does_not_wait_for_its_next_attempt(
+    database: LedgerDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play, write = Play(), database.write
+
+    async def and_cancel(op: Any, item: Any, **more: Any) -> Any:
+        result = await write(op, item, **more)
+        if op is commit_steps:
+            assert await running.cancel(wish.id)
+        return result
+
+    async with daemon(database, play, attempts=2, backoff=600.0) as running:
+        (wish,) = await ask(database, running)
+        await play.until(1)
+        monkeypatch.setattr(database, "write", and_cancel)
+        play.end(f"{wish.id}.1", "failed")
+        await settled(database, lambda: statuses(database) == ["cancelled"])
+    assert play.started == [f"{wish.id}.1"]
 
 
 async def test_a_launcher_that_breaks_loses_the_run_and_says_so(database: LedgerDatabase) -> None:

@@ -85,18 +85,18 @@ class CheckedLauncher:
 
     async def launch(self, run: Run, started: Started) -> Outcome:
         """Check, publish, then launch, unless a check blocks."""
-        found = await self._known(run)
-        if not found and (asked := self._asked(run)):
-            with anyio.CancelScope() as scope:
-                self._under_way[run.token] = scope
-                try:
+        with anyio.CancelScope() as scope:
+            self._under_way[run.token] = scope
+            try:
+                found = await self._known(run)
+                if not found and (asked := self._asked(run)):
                     # What is compared with earlier files goes one after another: two alike may come at once.
                     async with self._comparing if _compares(asked) else nullcontext():
                         found = await self._examined(run, asked)
-                finally:
-                    del self._under_way[run.token]
-            if scope.cancelled_caught:
-                return self._ended("cancelled", "cancelled while its file was checked")
+            finally:
+                del self._under_way[run.token]
+        if scope.cancel_called:  # Be it too late to stop what was being written: the launcher knows nothing of it yet.
+            return self._ended("cancelled", "cancelled while its file was checked")
         worst = failing(found)
         if worst is not None and worst.severity == "block":
             why = f"not started: {why_failed(worst)}"

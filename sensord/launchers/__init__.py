@@ -93,7 +93,10 @@ class Launcher(Protocol):
         ...
 
     async def cancel(self, run: Run) -> None:
-        """Ask a started attempt to end; its `launch` or `adopt` then returns `cancelled`."""
+        """Ask an attempt to end whose `launch` or `adopt` was called; that then returns `cancelled`, if it still can.
+
+        Of one for which neither was nothing need be remembered.
+        """
         ...
 
     async def forget(self, run: Run) -> None:

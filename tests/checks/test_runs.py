@@ -216,6 +216,34 @@ async def test_a_run_that_is_cancelled_while_its_file_is_checked_is_not_started(
     assert (outcomes[0].status, inner.asked) == ("cancelled", [])
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["before its checks", "while what they found is written"])
+async def test_no_moment_is_too_early_or_too_late_to_cancel_a_run_that_is_checked_first(
+    database: LedgerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: bool
+) -> None:
+    (tmp_path / "a.csv").write_text("a\n1\n")
+    inner, run, write = Inner(), a_run(tmp_path / "a.csv"), database.write
+    launcher = checked(database, inner, {"rows": {"min": 1}})
+    outcomes: list[Outcome] = []
+
+    async def and_cancel(op: Any, item: Any, **more: Any) -> Any:
+        result = await write(op, item, **more)
+        await launcher.cancel(run)
+        return result
+
+    async def follow() -> None:
+        outcomes.append(await launcher.launch(run, lambda _at: None))
+
+    if late:
+        monkeypatch.setattr(database, "write", and_cancel)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow)
+            if not late:
+                await anyio.lowlevel.checkpoint()
+                await launcher.cancel(run)
+    assert (outcomes[0].status, inner.asked) == ("cancelled", [])
+
+
 async def test_a_file_for_which_no_process_can_be_had_waits(
     database: LedgerDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
